@@ -1,0 +1,3 @@
+"""Signed, checkable evidence for open-weight models."""
+
+__version__ = "0.1.0"

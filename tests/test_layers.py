@@ -1,0 +1,71 @@
+"""Imports point down: a part may import only from the levels below its own."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "mbom"
+
+# Bottom to top. Parts on one line are peers and may not import each other.
+LEVELS = [
+    {"errors"},
+    {"digest"},
+    {"strictjson"},
+    {"tensorfile"},
+    {"source", "signing", "behaviour"},
+    {"inventory"},
+    {"bom", "engine", "bundle"},
+    {"attest", "verify"},
+    {"cli"},
+    {"__main__"},
+]
+LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
+
+# Third-party packages that one part alone may import.
+HOME = {
+    "click": "cli",
+    "cryptography": "signing",
+    "cyclonedx": "bom",
+    "huggingface_hub": "source",
+    "jinja2": "engine",
+    "rich": "cli",
+    "sigstore": "signing",
+    "tokenizers": "engine",
+    "torch": "engine",
+    "transformers": "engine",
+}
+
+
+def imports() -> Iterator[tuple[str, str, str]]:
+    """Yield (importing part, imported name, "file:line") for every import."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            where = f"{path.relative_to(PACKAGE.parent)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    yield part, alias.name, where
+            elif isinstance(node, ast.ImportFrom):
+                assert node.module, f"{where}: relative import"
+                assert node.level == 0, f"{where}: relative import"
+                for alias in node.names:
+                    yield part, f"{node.module}.{alias.name}", where
+
+
+def test_every_part_has_a_level() -> None:
+    parts = {p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or (p.is_dir() and any(p.glob("*.py")))}
+    assert parts - {"__init__"} == set(LEVEL)
+
+
+def test_imports_point_down() -> None:
+    for part, name, where in imports():
+        root, _, rest = name.partition(".")
+        target = rest.partition(".")[0]
+        if root == "mbom" and target in LEVEL and target != part:
+            assert LEVEL[target] < LEVEL.get(part, 0), f"{where}: {part} imports {target}"
+
+
+def test_third_party_packages_stay_home() -> None:
+    for part, name, where in imports():
+        home = HOME.get(name.partition(".")[0], part)
+        assert home == part, f"{where}: only mbom/{home} may import {name}"
