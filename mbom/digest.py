@@ -21,7 +21,7 @@ def blake3(data: bytes | bytearray | memoryview) -> str:
 
 
 def git_blob(data: bytes) -> str:
-    """Return the git object id of ``data`` as a blob: SHA-1 over ``blob <size>\\0`` and the bytes.
+    """Return the git object id of ``data`` as a blob: SHA-1 over ``blob <size>``, a zero byte and the bytes.
 
     SHA-1 is only compared with what the hub advertises; no claim of a bundle rests on it.
     """

@@ -5,6 +5,7 @@ that read one document differently are an attack, so everything that mbom reads 
 """
 
 import json
+import math
 import re
 from typing import NoReturn
 
@@ -49,39 +50,54 @@ def loads(data: bytes, *, what: str, limit: int = SIZE_LIMIT, floats: bool = Tru
         raise FormatError(f"{what}: begins with a byte order mark")
     _check_depth(data, what)
 
-    def pairs(items: list[tuple[str, Json]]) -> dict[str, Json]:
-        found = dict(items)
-        if len(found) != len(items):
-            keys = [key for key, _ in items]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise FormatError(f"{what}: the key {twice!r} occurs twice in one object")
-        return found
-
-    def integer(digits: str) -> int:
-        if len(digits.lstrip("-")) > DIGITS_LIMIT:
-            raise FormatError(f"{what}: an integer of {len(digits)} digits, the limit is {DIGITS_LIMIT}")
-        return int(digits)
-
-    def number(digits: str) -> float:
-        if not floats:
-            raise FormatError(f"{what}: the number {digits[:40]} where only integers are allowed")
-        value = float(digits)
-        if value in (float("inf"), float("-inf")):
-            raise FormatError(f"{what}: the number {digits[:40]} is out of range")
-        return value
-
-    def constant(name: str) -> NoReturn:
-        raise FormatError(f"{what}: {name} is not JSON")
-
+    hooks = _Hooks(what, floats=floats)
     try:
         value: Json = json.loads(
-            text, object_pairs_hook=pairs, parse_int=integer, parse_float=number, parse_constant=constant
+            text,
+            object_pairs_hook=hooks.pairs,
+            parse_int=hooks.integer,
+            parse_float=hooks.number,
+            parse_constant=hooks.constant,
         )
     except json.JSONDecodeError as error:
         raise FormatError(f"{what}: not JSON: {error.msg} at line {error.lineno}") from error
     if "\\u" in text:
         _check_surrogates(value, what)
     return value
+
+
+class _Hooks:
+    """What the standard parser calls for each object and number of one document."""
+
+    def __init__(self, what: str, *, floats: bool) -> None:
+        self.what = what
+        self.floats = floats
+
+    def pairs(self, items: list[tuple[str, Json]]) -> dict[str, Json]:
+        found = dict(items)
+        if len(found) != len(items):
+            seen: set[str] = set()
+            twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            raise FormatError(f"{self.what}: the key {twice[:80]!r} occurs twice in one object")
+        return found
+
+    def integer(self, digits: str) -> int:
+        if len(digits.lstrip("-")) > DIGITS_LIMIT:
+            raise FormatError(f"{self.what}: an integer of {len(digits)} digits, the limit is {DIGITS_LIMIT}")
+        if digits == "-0" and not self.floats:
+            raise FormatError(f"{self.what}: -0, which other readers take for a fraction")
+        return int(digits)
+
+    def number(self, digits: str) -> float:
+        if not self.floats:
+            raise FormatError(f"{self.what}: the number {digits[:40]} where only integers are allowed")
+        value = float(digits)
+        if math.isinf(value):
+            raise FormatError(f"{self.what}: the number {digits[:40]} is out of range")
+        return value
+
+    def constant(self, name: str) -> NoReturn:
+        raise FormatError(f"{self.what}: {name} is not JSON")
 
 
 def _check_depth(data: bytes, what: str) -> None:

@@ -1,0 +1,55 @@
+# make demo    attest the bundled checkpoint and verify the bundle
+# make test    everything that CI runs: lint, types, tests with coverage
+# make bench   the benchmarks whose figures are in bench/RESULTS.md
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEMO   := demo
+
+.PHONY: demo test lint bench test-slow test-gpu clean
+.DELETE_ON_ERROR:
+
+# torch comes first and by exact version: whoever wants the CPU build installs it into $(VENV) before `make`.
+$(VENV)/user: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --editable '.[engine]'
+	@touch $@
+
+$(VENV)/developer: $(VENV)/user
+	$(BIN)/python -m pip install --quiet --group test --group lint
+	@touch $@
+
+demo: $(VENV)/user
+	@rm -rf $(DEMO) && mkdir $(DEMO)
+	$(BIN)/mbom keygen $(DEMO)/release.pem
+	$(BIN)/mbom attest fixtures/tiny-gpt-oss --key $(DEMO)/release.pem -o $(DEMO)/tiny-gpt-oss.mbom
+	$(BIN)/mbom verify $(DEMO)/tiny-gpt-oss.mbom fixtures/tiny-gpt-oss --key $(DEMO)/release.pub --behaviour
+	@echo
+	@echo "The evidence is in $(DEMO)/tiny-gpt-oss.mbom: begin with bom.cdx.json and behaviour.json."
+
+lint: $(VENV)/developer
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	@rm -f .coverage .coverage.*
+	$(BIN)/python .ci/offline.py $(BIN)/python -m pytest --cov --cov-report= -m 'not slow and not gpu and not online'
+	$(BIN)/python -m coverage combine --quiet --append || true
+	$(BIN)/python -m coverage report --skip-covered --fail-under=85
+
+test-slow: $(VENV)/developer
+	$(BIN)/python -m pytest -m slow
+
+test-gpu: $(VENV)/developer
+	$(BIN)/python -m pytest -m gpu
+
+bench: $(VENV)/user
+	$(BIN)/python bench/hashing.py
+	$(BIN)/python bench/behaviour.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*

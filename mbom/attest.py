@@ -1,0 +1,140 @@
+"""`mbom attest`: a checkpoint in, signed evidence out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from mbom import __version__, bom, bundle, strictjson
+from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, Evidence
+from mbom.behaviour import Record
+from mbom.digest import sha256
+from mbom.errors import RefusedError
+from mbom.inventory import Facts, Finding, Inventory, ScanProgress, Survey, survey
+from mbom.signing import Signer, oms, sign_digest, sign_statement, statement
+from mbom.source import Source
+
+NAMED = 3  # how many findings a refusal spells out before it counts the rest
+
+
+class Measure(Protocol):
+    """The behaviour pass, with its device and its progress bar already chosen."""
+
+    def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
+        """Measure the checkpoint whose files are given, bound to the digests of ``inventory``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attested:
+    """What was written: the bundle's members by name, and the records behind them."""
+
+    members: Mapping[str, bytes]
+    inventory: Inventory
+    facts: Facts
+    record: Record | None
+
+
+def attest(
+    source: Source,
+    folder: Path,
+    *,
+    created: datetime,
+    signer: Signer | None,
+    measure: Measure | None,
+    everything: bool = False,
+    force: bool = False,
+    on_scan: Callable[[ScanProgress], None] | None = None,
+    on_survey: Callable[[Survey], None] | None = None,
+) -> Attested:
+    """Take a checkpoint through the whole path and write its bundle to ``folder``.
+
+    Args:
+        source: where the checkpoint comes from.
+        folder: the bundle to write; it is there whole afterwards, or not at all.
+        created: the time to state, in UTC.
+        signer: None leaves the bundle unsigned.
+        measure: None leaves the behaviour out.
+        everything: take every weight set, not only the one that would be loaded.
+        force: replace a bundle that is at ``folder``.
+        on_scan: called while files are fetched and hashed.
+        on_survey: called once when the checkpoint is known, before anything long begins.
+
+    Raises:
+        RefusedError: when the checkpoint contradicts itself, or is not what its source advertised.
+        UnavailableError: when something cannot be read, measured or written.
+    """
+    bundle.check_target(folder, force=force)
+    surveyed = survey(source, everything=everything, progress=on_scan)
+    if on_survey is not None:
+        on_survey(surveyed)
+    inventory, facts = surveyed.inventory, surveyed.facts
+    refuse_errors(inventory.findings)
+    record = measure(surveyed.paths, inventory) if measure is not None else None
+    members = _describe(inventory, facts, record, created)
+    if signer is not None:
+        members |= _sign(inventory, members, signer, created)
+    bundle.write(folder, members, force=force)
+    return Attested(members=members, inventory=inventory, facts=facts, record=record)
+
+
+def refuse_errors(findings: tuple[Finding, ...]) -> None:
+    """Raise when a finding says that the checkpoint contradicts itself or is unsafe to read.
+
+    Raises:
+        RefusedError: with the first findings in words and where to see the rest.
+    """
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if not errors:
+        return
+    named = "; ".join(f"{finding.path}: {finding.detail} [{finding.id}]" for finding in errors[:NAMED])
+    more = f"; and {len(errors) - NAMED} more" if len(errors) > NAMED else ""
+    raise RefusedError(f"{named}{more}. Nothing was written; `mbom inspect` shows every finding")
+
+
+def _describe(
+    inventory: Inventory, facts: Facts, record: Record | None, created: datetime
+) -> dict[str, bytes]:
+    """Return the members that hold facts: inventory, behaviour record, BOM."""
+    members = {bundle.INVENTORY: inventory.to_bytes()}
+    summary = None
+    if record is not None:
+        members[bundle.BEHAVIOUR] = record.to_json()
+        members[bundle.BEHAVIOUR_NUMBERS] = record.to_safetensors()
+        summary = _summary(record, members[bundle.BEHAVIOUR])
+    members[bundle.BOM] = bom.build(
+        inventory=inventory, facts=facts, behaviour=summary, tool_version=__version__, created=created
+    )
+    return members
+
+
+def _sign(
+    inventory: Inventory, members: Mapping[str, bytes], signer: Signer, created: datetime
+) -> dict[str, bytes]:
+    """Return the members that hold signatures. The attestation comes last, because it lists all the others."""
+    subjects = [(file.name, file.sha256) for file in inventory.files]
+    signed = {
+        bundle.BOM_SIGNATURE: sign_statement(
+            signer,
+            statement.build(
+                subjects, BOM_PREDICATE_TYPE, strictjson.loads(members[bundle.BOM], what=bundle.BOM)
+            ),
+        ),
+        bundle.MODEL_SIGNATURE: oms.sign(signer, inventory.origin.name, subjects),
+    }
+    for file in inventory.weight_files:
+        signed[bundle.shard_member(file.name)] = sign_digest(signer, file.sha256)
+    attestation = Attestation(
+        origin=inventory.origin,
+        model_digest=inventory.digest,
+        tool_version=__version__,
+        time=created,
+        evidence=tuple(
+            Evidence(name=name, sha256=sha256(data), media_type=bundle.media_type(name))
+            for name, data in sorted({**members, **signed}.items())
+        ),
+    )
+    signed[bundle.ATTESTATION] = sign_statement(
+        signer, statement.build(subjects, PREDICATE_TYPE, attestation.to_dict())
+    )
+    return signed

@@ -1,0 +1,208 @@
+"""The evidence folder ``NAME.mbom/``: the names of its members, strict reading, all-or-nothing writing."""
+
+import ctypes
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from mbom.errors import FormatError, StorageError, UsageError
+
+ATTESTATION = "attestation.sigstore.json"
+MODEL_SIGNATURE = "model.sig"
+BOM = "bom.cdx.json"
+BOM_SIGNATURE = "bom.sigstore.json"
+INVENTORY = "inventory.json"
+BEHAVIOUR = "behaviour.json"
+BEHAVIOUR_NUMBERS = "behaviour.safetensors"
+SHARD_FOLDER = "shards/"
+SHARD_SUFFIX = ".sigstore.json"
+
+SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+# What each member may weigh. A 120B checkpoint needs 7 MB for the numbers and under 1 MB for every other member; a
+# 100,000-tensor one 25 MB for the inventory.
+MEMBERS: Mapping[str, tuple[str, int]] = {
+    ATTESTATION: (SIGSTORE_BUNDLE, 32 << 20),
+    MODEL_SIGNATURE: (SIGSTORE_BUNDLE, 32 << 20),
+    BOM: ("application/vnd.cyclonedx+json; version=1.7", 64 << 20),
+    BOM_SIGNATURE: (SIGSTORE_BUNDLE, 96 << 20),
+    INVENTORY: ("application/json", 64 << 20),
+    BEHAVIOUR: ("application/json", 32 << 20),
+    BEHAVIOUR_NUMBERS: ("application/octet-stream", 256 << 20),
+}
+SHARD_LIMIT = 64 << 10
+MEMBERS_LIMIT = 10_000  # the largest checkpoint seen has 163 shards
+PATH_DEPTH_LIMIT = 16
+
+_RENAME_EXCHANGE = 2  # linux/fs.h; swaps two paths in one step
+_AT_FDCWD = -100
+
+
+def shard_member(file: str) -> str:
+    """Return the name of the member that holds the signature of the weight file ``file``."""
+    return f"{SHARD_FOLDER}{file}{SHARD_SUFFIX}"
+
+
+def media_type(member: str) -> str:
+    """Return the media type of a member by its name."""
+    return MEMBERS[member][0] if member in MEMBERS else SIGSTORE_BUNDLE
+
+
+def _limit(member: str) -> int | None:
+    """Return the largest size allowed for a member, or None for a name that no bundle holds."""
+    if member in MEMBERS:
+        return MEMBERS[member][1]
+    if member.startswith(SHARD_FOLDER) and member.endswith(SHARD_SUFFIX):
+        return SHARD_LIMIT
+    return None
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    """Read every member of a bundle into memory, by name.
+
+    Raises:
+        StorageError: when the folder is missing or unreadable.
+        FormatError: on a member that no bundle holds, a link, a special file, or a size over its limit.
+    """
+    try:
+        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise StorageError(f"{folder}: no such bundle; `mbom attest` writes one") from error
+    except NotADirectoryError as error:
+        raise FormatError(f"{folder}: not a bundle: a bundle is a folder") from error
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror}") from error
+    members: dict[str, bytes] = {}
+    try:
+        _read_folder(root, "", members, 0)
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror} while reading {error.filename or 'a member'}") from error
+    finally:
+        os.close(root)
+    return members
+
+
+def _read_folder(folder: int, prefix: str, members: dict[str, bytes], depth: int) -> None:
+    if depth > PATH_DEPTH_LIMIT:
+        raise FormatError(f"bundle: {prefix} is nested deeper than {PATH_DEPTH_LIMIT} folders")
+    with os.scandir(folder) as entries:
+        listed = sorted(entries, key=lambda entry: entry.name)
+    for entry in listed:
+        name = prefix + entry.name
+        mode = entry.stat(follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode) and f"{name}/".startswith(SHARD_FOLDER):
+            inner = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                _read_folder(inner, f"{name}/", members, depth + 1)
+            finally:
+                os.close(inner)
+            continue
+        limit = _limit(name)
+        if limit is None:
+            raise FormatError(f"bundle: {name!r} is not a member that a bundle holds; remove it or refuse the bundle")
+        if not stat.S_ISREG(mode):
+            raise FormatError(f"bundle: {name} is a link or a special file, only regular files are allowed")
+        if len(members) >= MEMBERS_LIMIT:
+            raise FormatError(f"bundle: more than {MEMBERS_LIMIT} members")
+        members[name] = _read_member(folder, entry.name, name, limit)
+
+
+def _read_member(folder: int, entry: str, name: str, limit: int) -> bytes:
+    handle = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise FormatError(f"bundle: {name} is a special file, only regular files are allowed")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise FormatError(f"bundle: {name} is larger than {limit} bytes, the limit for this member")
+    return data
+
+
+def write(folder: Path, members: Mapping[str, bytes], *, force: bool) -> None:
+    """Write a bundle so that it is there whole or not at all.
+
+    The members go to a temporary sibling, are flushed to the disk, and the sibling is renamed. With ``force`` an
+    existing bundle is swapped for the new one in one step where the file system can, and removed afterwards.
+
+    Raises:
+        UsageError: when something is at ``folder`` already and ``force`` is not given.
+        StorageError: when the disk is full or does not allow it; nothing is left behind.
+    """
+    check_target(folder, force=force)
+    parent = folder.absolute().parent
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
+    except OSError as error:
+        raise StorageError(f"{parent}: cannot write there: {error.strerror}") from error
+    try:
+        for name, data in sorted(members.items()):
+            _write_member(temporary / name, data)
+        for path, _, _ in os.walk(temporary, topdown=False):
+            _sync_folder(Path(path))
+        temporary.chmod(0o755)
+        if os.path.lexists(folder):
+            _swap(temporary, folder)
+        else:
+            temporary.rename(folder)
+        _sync_folder(parent)
+    except OSError as error:
+        raise StorageError(f"{folder}: nothing written: {error.strerror}") from error
+    finally:
+        # Holds the unfinished members after a failure, the replaced bundle after a swap, and nothing otherwise.
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_target(folder: Path, *, force: bool) -> None:
+    """Refuse an output path before hours of work go into it.
+
+    Raises:
+        UsageError: when something is there that may not be replaced.
+        StorageError: when the parent folder is missing.
+    """
+    if not folder.absolute().parent.is_dir():
+        raise StorageError(f"{folder}: the folder {folder.absolute().parent} does not exist")
+    if not os.path.lexists(folder):
+        return
+    if not force:
+        raise UsageError(f"{folder} exists; give another path with -o, or --force to replace it")
+    if folder.is_symlink() or not folder.is_dir():
+        raise UsageError(f"{folder} is not a bundle folder; --force replaces bundles only")
+    strangers = [entry.name for entry in folder.iterdir() if _limit(entry.name) is None and entry.name != "shards"]
+    if strangers:
+        raise UsageError(f"{folder} holds {min(strangers)!r}, so it is not a bundle; --force replaces bundles only")
+
+
+def _write_member(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _swap(new: Path, old: Path) -> None:
+    """Exchange two folders; where the kernel or file system cannot, move the old one aside first."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    exchange = getattr(libc, "renameat2", None)
+    if exchange is not None:
+        source, target = os.fsencode(new), os.fsencode(old.absolute())
+        if exchange(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_EXCHANGE) == 0:
+            return
+        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    aside = Path(tempfile.mkdtemp(prefix=f".{old.name}.old.", dir=new.parent))
+    old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,79 @@
+"""The command line: reads options, calls one function, prints, exits. Nothing else of mbom prints or exits."""
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from mbom import __version__
+from mbom.cli.attest import attest
+from mbom.cli.console import Display
+from mbom.cli.inspect import inspect
+from mbom.cli.keygen import keygen
+from mbom.cli.verify import verify
+from mbom.errors import MbomError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+UNAVAILABLE = 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mbom")
+def cli() -> None:
+    """Signed, checkable evidence for open-weight models.
+
+    Exit status, everywhere: 0 verified or done, 1 refused, 2 wrong usage, 3 could not be checked or done,
+    4 authentication, 130 interrupted.
+    """
+
+
+for command in (attest, verify, inspect, keygen):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit; every failure is one sentence and a status, never a traceback."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line with ``arguments`` and return the exit status."""
+    display = Display(quiet=False)
+    try:
+        status = cli.main(args=arguments, prog_name="mbom", standalone_mode=False)
+    except MbomError as error:
+        display.error(str(error))
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        display.error("interrupted; nothing was written")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNAVAILABLE
+    except MemoryError:
+        display.error("out of memory; nothing was written")
+        return UNAVAILABLE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        display.error(f"{where}{error.strerror or error}; nothing was written")
+        return UNAVAILABLE
+    except Exception as error:  # noqa: BLE001  # the outermost frame: a fault of mbom's own still gives one sentence
+        if os.environ.get("MBOM_DEBUG"):
+            traceback.print_exc()
+        display.error(f"a fault in mbom itself: {type(error).__name__}: {error} (MBOM_DEBUG=1 shows where; please report)")
+        return UNAVAILABLE
+    return status if isinstance(status, int) else 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # the signature of a handler
+    """End on SIGTERM as on Ctrl-C, so that temporary files go and children end."""
+    raise KeyboardInterrupt

@@ -1,0 +1,118 @@
+"""`mbom attest`."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from mbom import attest as verb
+from mbom import engine
+from mbom.behaviour import Record
+from mbom.cli import options, trust
+from mbom.cli.console import Display, count, shown, size
+from mbom.errors import EngineError, UsageError
+from mbom.inventory import Survey
+from mbom.source import open_source
+
+
+def created() -> datetime:
+    """Return the time to state: ``SOURCE_DATE_EPOCH`` where it is set, so that a second run gives the same bytes.
+
+    Raises:
+        UsageError: when the variable is no number of seconds.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        return datetime.fromtimestamp(int(text), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text[:40]!r}, it must be a number of seconds since 1970") from error
+
+
+@click.command()
+@click.argument("model")
+@click.option("-o", "--output", type=options.PATH, help="The bundle to write. [default: NAME.mbom]")
+@click.option("--key", type=options.PATH, help="Private key in PEM. [default: your own, made on first use]")
+@click.option("--unsigned", is_flag=True, help="Write a bundle without signatures; verify will refuse it.")
+@click.option("--no-behaviour", is_flag=True, help="Leave out the behaviour pass.")
+@click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
+@click.option("--force", is_flag=True, help="Replace a bundle that exists.")
+@options.device
+@options.quiet
+def attest(
+    *,
+    model: str,
+    output: Path | None,
+    key: Path | None,
+    unsigned: bool,
+    no_behaviour: bool,
+    everything: bool,
+    force: bool,
+    device: engine.Device,
+    quiet: bool,
+) -> None:
+    """Hash, measure, describe and sign a checkpoint.
+
+    MODEL is a folder when it exists as one, otherwise org/name on the hub, with an optional @revision.
+
+    \b
+    Example:
+      mbom attest openai/gpt-oss-120b
+      mbom attest ./models/mine --key release.pem -o mine.mbom
+    """
+    if key is not None and unsigned:
+        raise UsageError("--key and --unsigned exclude each other")
+    if not no_behaviour and (missing := engine.available()) is not None:
+        raise EngineError(f"{missing}, or leave the behaviour out with --no-behaviour")
+    display = Display(quiet=quiet)
+    signer = None if unsigned else trust.signer(key, display)
+    source = open_source(model)
+    folder = output or Path(f"{source.origin.name}.mbom")
+    with display.scanning() as on_scan, display.measuring() as on_measure:
+        done = verb.attest(
+            source,
+            folder,
+            created=created(),
+            signer=signer,
+            measure=None if no_behaviour else engine.Measurement(device=device, progress=on_measure),
+            everything=everything,
+            force=force,
+            on_scan=on_scan,
+            on_survey=lambda survey: _headline(display, survey),
+        )
+    if done.record is not None:
+        display.fact("measured", _measured(done.record))
+    display.fact("signed", "no" if signer is None else signer.description)
+    total = size(sum(len(data) for data in done.members.values()))
+    display.line(f"{shown(folder)}   {len(done.members)} members, {total}")
+    if signer is not None:
+        display.line(f"next: mbom verify {shown(folder)} {model}")
+    display.data(str(folder))
+
+
+def _headline(display: Display, survey: Survey) -> None:
+    """Say what the checkpoint is, before the long part begins."""
+    inventory, facts = survey.inventory, survey.facts
+    origin = inventory.origin
+    parameters = f"{count(facts.parameters.total)} parameters"
+    if facts.parameters.active not in (None, facts.parameters.total):
+        parameters += f", {count(facts.parameters.active)} active"
+    name = f"{origin.repo} @ {origin.revision}" if origin.repo else origin.name
+    licence = facts.licence.label if facts.licence else "no licence declared"
+    display.line(" · ".join((name, licence, facts.model_type or "unknown architecture", parameters)), style="bold")
+    weight = size(sum(file.size for file in inventory.files))
+    left_out = f"   {len(inventory.declared)} files of other weight sets left out" if inventory.declared else ""
+    display.fact("hashed", f"{weight}   {len(inventory.files)} files, {len(inventory.tensors)} tensors{left_out}")
+    for finding in inventory.findings:
+        display.fact(finding.severity, f"{finding.path}: {finding.detail} [{finding.id}]")
+
+
+def _measured(record: Record) -> str:
+    coverage = record.coverage
+    reached = f" · {coverage.experts_reached} of {coverage.experts} experts reached" if coverage.experts else ""
+    return (
+        f"{record.runtime.precision} · {record.runtime.device} · {record.positions:,} positions · "
+        f"{coverage.layers} layers{reached}"
+    )

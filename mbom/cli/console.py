@@ -1,0 +1,167 @@
+"""What people see: lines, tables and progress bars, with everything hostile escaped."""
+
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+from rich.text import Text
+
+from mbom.engine import MeasureProgress
+from mbom.inventory import Finding, ScanProgress
+from mbom.verdict import Verdict
+
+COLOURS = {"PASS": "green", "FAIL": "bold red", "SKIP": "yellow", "error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def plain(text: str) -> str:
+    """Escape what could move the cursor, hide or reorder text: control, format and bidirectional characters."""
+    return "".join(
+        char if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+        else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )  # fmt: skip
+
+
+def size(number: int) -> str:
+    """Return a number of bytes in decimal units, three digits: ``13.8 GB``."""
+    return _scaled(number, ("B", "kB", "MB", "GB", "TB", "PB"))
+
+
+def count(number: int) -> str:
+    """Return a large number in the units of parameter counts: ``20.9 B``."""
+    return _scaled(number, ("", "K", "M", "B", "T"))
+
+
+def _scaled(number: int, units: Iterable[str]) -> str:
+    value = float(number)
+    for unit in units:
+        if value < 999.5:
+            digits = 0 if unit in ("", "B") and number < 1000 else max(0, 3 - len(str(int(value))))
+            return f"{value:.{digits}f} {unit}".rstrip()
+        value /= 1000
+    return str(number)
+
+
+class Display:
+    """Standard output for data, standard error for everything else; ``quiet`` leaves only data and errors."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self.out = Console(highlight=False, soft_wrap=True)
+        self.err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+    def line(self, text: str, style: str = "") -> None:
+        """Print a line for people."""
+        if not self.quiet:
+            self.err.print(Text(plain(text), style=style))
+
+    def fact(self, label: str, text: str) -> None:
+        """Print one line of a summary: a label and what there is to say."""
+        self.line(f"  {label:<10} {text}")
+
+    def error(self, text: str) -> None:
+        """Print the sentence of an error, also when quiet."""
+        self.err.print(Text.assemble(("mbom: ", "bold red"), plain(text)))
+
+    def data(self, text: str) -> None:
+        """Write data to standard output as it is."""
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.flush()
+
+    def findings(self, findings: Iterable[Finding]) -> None:
+        """Print findings as data: severity, path, what was seen, and the id that policies quote."""
+        for finding in findings:
+            self.out.print(
+                Text.assemble(
+                    (f"{finding.severity:<8}", COLOURS[finding.severity]),
+                    plain(f" {finding.path}: {finding.detail} "),
+                    (f"[{finding.id}]", "dim"),
+                )
+            )
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Print the checks as a table and the outcome as the last line."""
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for number, check in enumerate(verdict.checks, start=1):
+            table.add_row(f"{number:>2}", check.id, Text(check.outcome, style=COLOURS[check.outcome]), plain(check.detail))
+        self.out.print(table)
+        style = {"verified": "bold green", "refused": "bold red", "incomplete": "bold yellow"}[verdict.outcome]
+        self.out.print(Text(plain(conclusion(verdict)), style=style))
+
+    @contextmanager
+    def scanning(self) -> "Iterator[ScanDisplay]":
+        """Show the bytes that arrive and the bytes that are hashed."""
+        bars = Progress(
+            TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+            TimeRemainingColumn(), console=self.err, transient=True, disable=self.quiet or not self.err.is_terminal,
+        )  # fmt: skip
+        with bars:
+            yield ScanDisplay(bars)
+
+    @contextmanager
+    def measuring(self) -> "Iterator[MeasureDisplay]":
+        """Show the layers that are done; where there is no terminal, a line for every tenth of them."""
+        bars = Progress(
+            TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=self.err, transient=True, disable=self.quiet or not self.err.is_terminal,
+        )  # fmt: skip
+        with bars:
+            yield MeasureDisplay(bars, self)
+
+
+class ScanDisplay:
+    """Turns the scan's reports into a progress bar."""
+
+    def __init__(self, bars: Progress) -> None:
+        self.bars = bars
+        self.task: TaskID | None = None
+
+    def __call__(self, report: ScanProgress) -> None:
+        """Show one report."""
+        if self.task is None:
+            self.task = self.bars.add_task("hashing", total=report.bytes_total)
+        self.bars.update(self.task, completed=report.bytes_done, total=report.bytes_total)
+
+
+class MeasureDisplay:
+    """Turns the engine's reports into a progress bar, or into lines."""
+
+    def __init__(self, bars: Progress, display: Display) -> None:
+        self.bars = bars
+        self.display = display
+        self.task: TaskID | None = None
+        self.tenth = 0
+
+    def __call__(self, report: MeasureProgress) -> None:
+        """Show one report."""
+        if self.task is None:
+            self.task = self.bars.add_task("measuring", total=report.total)
+        self.bars.update(self.task, completed=report.done, description=f"measuring {report.phase}", total=report.total)
+        tenth = 10 * report.done // max(report.total, 1)
+        if tenth > self.tenth and not self.display.err.is_terminal:
+            self.tenth = tenth
+            self.display.line(f"  measuring  {report.phase} {report.done} of {report.total}")
+
+
+def conclusion(verdict: Verdict) -> str:
+    """Return the sentence under the table."""
+    if verdict.outcome == "refused":
+        first = next(check for check in verdict.checks if check.outcome == "FAIL")
+        return f"REFUSED: {first.id}: {first.detail}"
+    if verdict.outcome == "incomplete":
+        first = next(check for check in verdict.checks if check.outcome == "SKIP" and check.asked)
+        return f"INCOMPLETE: {first.id}: {first.detail}"
+    unchecked = [check.id for check in verdict.checks if check.outcome == "SKIP"]
+    return "VERIFIED" + (f", except what was not asked for: {', '.join(unchecked)}" if unchecked else "")
+
+
+def shown(path: Path) -> str:
+    """Return a path as people write it: relative to the home folder where it lies below it."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

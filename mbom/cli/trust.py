@@ -1,0 +1,53 @@
+"""Which keys the commands use: the one that was named, or the user's own under the configuration folder."""
+
+import os
+from pathlib import Path
+
+import click
+
+from mbom.cli.console import Display, shown
+from mbom.errors import UsageError
+from mbom.signing import KeyVerifier, LocalSigner, keys
+
+PASSWORD_VARIABLE = "MBOM_KEY_PASSWORD"  # noqa: S105  # the name of a variable, not a password
+
+
+def folder() -> Path:
+    """Return mbom's folder under the XDG configuration folder."""
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    # The XDG specification tells to ignore a relative path.
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".config") / "mbom"
+
+
+def password() -> bytes:
+    """Return the password of an encrypted key, from the environment or a prompt that does not echo."""
+    given = os.environ.get(PASSWORD_VARIABLE)
+    if given is not None:
+        return given.encode()
+    text: str = click.prompt("Password of the key", hide_input=True, err=True, type=str)
+    return text.encode()
+
+
+def signer(key: Path | None, display: Display) -> LocalSigner:
+    """Return the signer for ``--key``, or for the user's own key, made on first use with a notice."""
+    if key is not None:
+        return LocalSigner(keys.load_private(key, password))
+    path, created = keys.default_key(folder())
+    own = LocalSigner(keys.load_private(path, password))
+    if created:
+        display.line(f"Made your signing key {shown(path)}, {own.description}: keep it, and give others the .pub file.")
+    return own
+
+
+def verifier(key: Path | None) -> KeyVerifier:
+    """Return the verifier for ``--key``, or for the user's own public key.
+
+    Raises:
+        UsageError: when no key is named and the user has none.
+    """
+    if key is not None:
+        return KeyVerifier(keys.load_public(key))
+    own = folder() / "key.pub"
+    if not own.exists():
+        raise UsageError("whom do you trust? Give the signer's public key with --key; you have no key of your own yet")
+    return KeyVerifier(keys.load_public(own))

@@ -1,0 +1,73 @@
+"""What the inventory can find wrong with a checkpoint's files: one public id for each, with its severity.
+
+``attest`` refuses on an ``error``; a ``warning`` and a ``note`` are recorded. Ids are never renamed or given another
+meaning, because reports, policies and tests quote them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from mbom.inventory.record import Finding, Severity
+
+SHOWN = 5  # how many names one finding spells out; the rest is a number, so that a hostile index cannot fill a report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """The severity of a finding and what it means, in one line for people."""
+
+    severity: Severity
+    meaning: str
+
+
+def _error(meaning: str) -> Kind:
+    return Kind(severity="error", meaning=meaning)
+
+
+def _warning(meaning: str) -> Kind:
+    return Kind(severity="warning", meaning=meaning)
+
+
+def _note(meaning: str) -> Kind:
+    return Kind(severity="note", meaning=meaning)
+
+
+KINDS = MappingProxyType({
+    "adapter-present": _error("An adapter lies beside the weights, and loaders merge it without being asked."),
+    "code-present": _warning("The checkpoint carries program code, which mbom never runs and other loaders may."),
+    "empty-file": _warning("A file has no content."),
+    "html-page": _error("A web page stands where data belongs: what was downloaded is a login or error page."),
+    "index-malformed": _error("The index is not what its format says."),
+    "index-missing-shard": _error("The index names a file that is not there."),
+    "index-missing-tensor": _error("The index lists a tensor that the shard it names does not hold."),
+    "index-total-size": _warning("The index gives another total size than its tensors have."),
+    "index-traversal": _error("The index names a path outside the checkpoint."),
+    "index-unlisted-shard": _error("A shard lies beside the others that the index does not name."),
+    "index-unlisted-tensor": _error("A shard holds a tensor that the index does not place there."),
+    "lfs-pointer": _error("A pointer to large file storage stands where the file itself belongs."),
+    "pickle-present": _warning("A file is a pickle, whose reader runs whatever it says; mbom never reads one."),
+    "safetensors-disagrees": _error("The safetensors library reads another table from the header than mbom does."),
+    "safetensors-malformed": _error("A safetensors file breaks its format, or two readers could read it differently."),
+    "safetensors-metadata": _warning("A safetensors header carries more free text than any honest writer puts there."),
+    "weights-missing": _error("There are no safetensors weights that transformers would load."),
+    "weights-other-set": _note("There are weights that transformers does not load; they are not part of the claim."),
+    "weights-redirected": _error("The configuration sends loaders to other weights than the usual ones."),
+    "weights-shadowed": _error("A stray model.safetensors is loaded in place of the shards that the index names."),
+})  # fmt: skip
+
+
+def finding(kind: str, path: str, detail: str) -> Finding:
+    """Return a finding of a kind in ``KINDS``, about ``path`` (of a file in the checkpoint)."""
+    return Finding(id=kind, severity=KINDS[kind].severity, path=path, detail=detail)
+
+
+def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings in the order of the inventory: by path, id and detail."""
+    return tuple(sorted(findings, key=lambda item: (item.path, item.id, item.detail)))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return up to ``SHOWN`` names as a phrase, and how many more there are."""
+    shown = ", ".join(names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown

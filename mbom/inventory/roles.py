@@ -1,0 +1,80 @@
+"""What each file of a checkpoint is for, by its name: the convention that loaders and people follow on the hub."""
+
+import re
+from pathlib import PurePosixPath
+
+WEIGHTS = "weights"
+INDEX = "index"
+CONFIG = "config"
+TOKENIZER = "tokenizer"
+CHAT_TEMPLATE = "chat-template"
+CODE = "code"
+LICENCE = "licence"
+POLICY = "policy"
+CARD = "card"
+OTHER = "other"
+
+ROLES = (WEIGHTS, INDEX, CONFIG, TOKENIZER, CHAT_TEMPLATE, CODE, LICENCE, POLICY, CARD, OTHER)
+
+# Containers of parameters, each with the program that wrote it: safetensors; PyTorch; llama.cpp; ONNX and its external
+# data; Keras; Flax; TensorFlow; Core ML; TensorFlow Lite; NeMo; rust-bert; NumPy; Paddle. ``.bin`` is PyTorch's, and
+# also OpenVINO's, Metal's and ggml's.
+WEIGHT_SUFFIXES = frozenset({
+    ".safetensors", ".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".gguf", ".ggml", ".onnx", ".onnx_data", ".h5",
+    ".hdf5", ".keras", ".msgpack", ".pb", ".mlmodel", ".tflite", ".nemo", ".ot", ".npy", ".npz", ".pdparams",
+})  # fmt: skip
+_WEIGHT_NAME = re.compile(r".*\.(ckpt|data-\d{5}-of-\d{5}|onnx[._]data)(-\d+)?(\.data-\d{5}-of-\d{5}|\.index)?")
+
+CODE_SUFFIXES = frozenset({
+    ".py", ".pyc", ".pyx", ".ipynb", ".sh", ".bash", ".js", ".mjs", ".ts", ".rb", ".pl", ".ps1", ".bat", ".cmd", ".c",
+    ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp", ".rs", ".go", ".java", ".jar", ".wasm", ".so", ".dylib", ".dll",
+    ".exe", ".whl", ".metal",
+})  # fmt: skip
+
+_TOKENIZER_NAMES = frozenset({
+    "added_tokens.json", "merges.txt", "special_tokens_map.json", "tekken.json", "tokenizer.json",
+    "tokenizer_config.json", "vocab.json", "vocab.txt",
+})  # fmt: skip
+_LICENCE = re.compile(r"((.*[-_.])?(licen[cs]e|copying)s?|notice|patents|copyright)([-_. ].*)?")
+_POLICY = re.compile(r"(.*[-_. ])?(policy|policies|acceptable[-_ ]use|prohibited[-_ ]uses?|terms[-_ ]of[-_ ]use)([-_. ].*)?")
+_DOCUMENT_SUFFIXES = frozenset({"", ".md", ".txt", ".rst", ".pdf", ".html"})
+
+
+def role(name: str) -> str:
+    """Return the role of the file ``name``, a path with forward slashes: one of ``ROLES``.
+
+    The name alone decides, so that a file that was only listed has a role too; what a file really holds is a matter
+    for findings. Letter case does not count.
+    """
+    path = PurePosixPath(name.lower())
+    base, suffix = path.name, path.suffix
+    if base.endswith(".index.json"):
+        return INDEX
+    if base in _TOKENIZER_NAMES or suffix in (".model", ".tiktoken") or base.startswith("tokenizer.model."):
+        return TOKENIZER
+    if suffix in (".jinja", ".jinja2") or base.startswith("chat_template."):
+        return CHAT_TEMPLATE
+    if suffix in WEIGHT_SUFFIXES or _WEIGHT_NAME.fullmatch(base):
+        return WEIGHTS
+    if suffix in CODE_SUFFIXES:
+        return CODE
+    if suffix == ".json":
+        return CONFIG if "config" in base or base == "params.json" else OTHER
+    return _document(base, suffix, at_root=len(path.parts) == 1)
+
+
+def _document(base: str, suffix: str, *, at_root: bool) -> str:
+    """Tell the texts apart: ``LICENSE.txt``, ``LICENSE-MODEL``, ``USE_POLICY.md``, ``README.md``, or something else."""
+    if suffix in _DOCUMENT_SUFFIXES or base.startswith(("license", "licence")):
+        if _POLICY.fullmatch(base):
+            return POLICY
+        if _LICENCE.fullmatch(base):
+            return LICENCE
+    if at_root and base in ("readme.md", "readme"):
+        return CARD
+    return OTHER
+
+
+def is_safetensors(name: str) -> bool:
+    """Tell whether ``name`` says that the file is in the safetensors format."""
+    return name.lower().endswith(".safetensors")

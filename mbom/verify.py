@@ -1,0 +1,379 @@
+"""`mbom verify`: the eleven steps that decide whether a bundle and a checkpoint belong together.
+
+Whoever reads this module reads the procedure: each step is one method, in order, and its number, its id and its
+place in ``verdict.STEPS`` agree. A step that finds a contradiction FAILs. One that cannot look SKIPs, and a SKIP of
+something that was asked for keeps the verdict from being ``verified``. A step uses only what earlier steps vouched
+for: a member whose digest is not the signed one is not even parsed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from mbom import bom, bundle, strictjson
+from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, format_time
+from mbom.behaviour import Record, compare
+from mbom.digest import git_blob, sha256
+from mbom.errors import RefusedError, UnavailableError
+from mbom.inventory import FileRecord, Inventory, Scan, ScanProgress, TensorRecord, scan
+from mbom.signing import Statement, Verifier
+from mbom.signing.oms import IGNORED_PATHS
+from mbom.source import Source
+from mbom.verdict import STEPS, Check, Verdict
+
+NAMED = 3  # how many differing names a detail spells out before it counts the rest
+
+
+class Measure(Protocol):
+    """The behaviour pass, with its device and its progress bar already chosen."""
+
+    def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
+        """Measure the checkpoint whose files are given, bound to the digests of ``inventory``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """What the caller demands of the model and of the age of its attestation; None where nothing is demanded."""
+
+    repo: str | None = None
+    revision: str | None = None
+    min_time: datetime | None = None
+
+
+class _Skip(Exception):  # noqa: N818  # it is no error: a step says with it that it cannot look
+    """Ends a step that cannot look; ``asked`` as in ``Check``."""
+
+    def __init__(self, detail: str, *, asked: bool = True) -> None:
+        super().__init__(detail)
+        self.asked = asked
+
+
+def verify(
+    folder: Path,
+    *,
+    verifier: Verifier,
+    checkpoint: Source | None = None,
+    measure: Measure | None = None,
+    expected: Expectation | None = None,
+    on_scan: Callable[[ScanProgress], None] | None = None,
+) -> Verdict:
+    """Check a bundle, and a checkpoint against it where one is given, without any network for local ones.
+
+    Args:
+        folder: the bundle.
+        verifier: whom the caller trusts; nothing in the bundle can add to it.
+        checkpoint: the files to hold against the signed ones.
+        measure: runs the behaviour pass again; None when the caller does not ask for it.
+        expected: what the caller demands besides.
+        on_scan: called while the checkpoint is read.
+
+    Raises:
+        StorageError: when the bundle cannot be read at all.
+        AccessError: when the checkpoint's source wants another identity.
+    """
+    procedure = _Procedure(
+        folder=folder,
+        verifier=verifier,
+        checkpoint=checkpoint,
+        measure=measure,
+        expected=expected or Expectation(),
+        on_scan=on_scan,
+    )
+    checks = tuple(_run(step, getattr(procedure, step.replace("-", "_"))) for step in STEPS)
+    return Verdict(checks=checks, model=procedure.model())
+
+
+def _run(step: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(id=step, outcome="PASS", detail=look())
+    except _Skip as skip:
+        return Check(id=step, outcome="SKIP", detail=str(skip), asked=skip.asked)
+    except RefusedError as error:
+        return Check(id=step, outcome="FAIL", detail=str(error))
+    except UnavailableError as error:
+        return Check(id=step, outcome="SKIP", detail=f"could not be checked: {error}")
+
+
+class _Procedure:
+    """The state that steps hand on: everything in it has been vouched for by the step that set it."""
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        verifier: Verifier,
+        checkpoint: Source | None,
+        measure: Measure | None,
+        expected: Expectation,
+        on_scan: Callable[[ScanProgress], None] | None,
+    ) -> None:
+        self.verifier = verifier
+        self.checkpoint = checkpoint
+        self.measure = measure
+        self.expected = expected
+        self.on_scan = on_scan
+        self.folder = folder
+        self.members: dict[str, bytes] = {}  # step 1
+        self.statement: Statement | None = None  # step 2
+        self.attestation: Attestation | None = None  # step 2
+        self.evident: frozenset[str] = frozenset()  # step 3: members whose digest is the signed one
+        self.inventory: Inventory | None = None  # step 4
+        self.on_disk: Scan | None = None  # step 4
+        self.record: Record | None = None  # step 9
+
+    def model(self) -> dict[str, strictjson.Json] | None:
+        """The model object of the verified statement."""
+        if self.attestation is None:
+            return None
+        model = self.attestation.to_dict()["model"]
+        assert isinstance(model, dict)
+        return model
+
+    # ---- 1 ----
+    def bundle(self) -> str:
+        """Known members only, within their limits, no links; what each holds is read by the step that needs it."""
+        self.members = bundle.read(self.folder)
+        if not self.members:
+            raise RefusedError(f"{self.folder} is empty")
+        for required in (bundle.INVENTORY, bundle.BOM):
+            if required not in self.members:
+                raise RefusedError(f"{required} is missing")
+        if (bundle.BEHAVIOUR in self.members) != (bundle.BEHAVIOUR_NUMBERS in self.members):
+            raise RefusedError(f"{bundle.BEHAVIOUR} and {bundle.BEHAVIOUR_NUMBERS} belong together, one is missing")
+        return f"{_count(len(self.members), 'member')}"
+
+    # ---- 2 ----
+    def signature(self) -> str:
+        """The attestation under the trusted key; its statement and predicate types are checked before its content."""
+        if bundle.ATTESTATION not in self.members:
+            raise RefusedError(f"the bundle is not signed: {bundle.ATTESTATION} is missing")
+        statement = self.verifier.verify_statement(self.members[bundle.ATTESTATION], predicate_type=PREDICATE_TYPE)
+        self.attestation = Attestation.from_dict(statement.predicate)
+        self.statement = statement
+        return self.verifier.description
+
+    def _signed(self) -> tuple[Statement, Attestation]:
+        if self.statement is None or self.attestation is None:
+            raise _Skip("there is no verified statement to hold it against")
+        return self.statement, self.attestation
+
+    # ---- 3 ----
+    def evidence(self) -> str:
+        """Every other member's digest is the signed one; none is missing, none is unlisted."""
+        _, attestation = self._signed()
+        signed = {item.name: item for item in attestation.evidence}
+        others = self.members.keys() - {bundle.ATTESTATION}
+        equal = {
+            name
+            for name in signed.keys() & others
+            if sha256(self.members[name]) == signed[name].sha256 and signed[name].media_type == bundle.media_type(name)
+        }
+        self.evident = frozenset(equal)
+        problems = [
+            *(f"{name} is missing" for name in sorted(signed.keys() - others)),
+            *(f"{name} is not listed" for name in sorted(others - signed.keys())),
+            *(f"{name} is not the signed one" for name in sorted((signed.keys() & others) - equal)),
+        ]
+        _refuse(problems)
+        return f"{len(equal)} of {len(signed)} digests"
+
+    def _member(self, name: str) -> bytes:
+        """Return a member that step 3 vouched for."""
+        if name not in self.members:
+            raise _Skip(f"{name} is not in the bundle")
+        if name not in self.evident:
+            raise _Skip(f"{name} is not the signed one, so it is not read")
+        return self.members[name]
+
+    # ---- 4 ----
+    def files(self) -> str:
+        """Subjects = inventory = checkpoint on disk."""
+        statement, attestation = self._signed()
+        subjects = dict(statement.subjects)
+        inventory = Inventory.from_bytes(self._member(bundle.INVENTORY))
+        listed = {file.name: file.sha256 for file in inventory.files}
+        _refuse(_differences(subjects, listed, "the inventory"))
+        if inventory.digest != attestation.model_digest:
+            raise RefusedError(f"the model digest is {inventory.digest}, signed {attestation.model_digest}")
+        if inventory.origin != attestation.origin:
+            raise RefusedError("the inventory is of another repository or revision than the statement")
+        self.inventory = inventory
+        if self.checkpoint is None:
+            raise _Skip("no checkpoint was given", asked=False)
+        self.on_disk = scan(self.checkpoint, progress=self.on_scan)
+        found = {file.name: file for file in self.on_disk.inventory.files}
+        declared = {name for name, file in found.items() if name not in subjects and self._is_declared(file)}
+        present = {name: file.sha256 for name, file in found.items() if name not in declared}
+        _refuse(_differences(subjects, present, "the checkpoint"))
+        also = f", {_count(len(declared), 'declared file')} of other weight sets as advertised" if declared else ""
+        return f"{_count(len(subjects), 'file')}, every digest as signed{also}"
+
+    def _is_declared(self, file: FileRecord) -> bool:
+        """Tell whether a file that nobody signed is one that the inventory lists as left out, with equal bytes."""
+        assert self.inventory is not None
+        assert self.on_disk is not None
+        for declared in self.inventory.declared:
+            if declared.name != file.name or declared.size != file.size:
+                continue
+            if declared.sha256 is not None:
+                return declared.sha256 == file.sha256
+            if declared.git_blob is not None:
+                data = self.on_disk.paths[file.name].read_bytes()
+                return sha256(data) == file.sha256 and git_blob(data) == declared.git_blob
+        return False
+
+    def _inventory(self) -> Inventory:
+        if self.inventory is None:
+            raise _Skip("the inventory is not vouched for")
+        return self.inventory
+
+    def _disk(self) -> Scan:
+        if self.checkpoint is None:
+            raise _Skip("no checkpoint was given", asked=False)
+        if self.on_disk is None:
+            raise _Skip("the checkpoint was not read")
+        return self.on_disk
+
+    # ---- 5 ----
+    def tensors(self) -> str:
+        """Headers equal the inventory, and so does the digest of every tensor's bytes."""
+        signed = {tensor.name: tensor for tensor in self._inventory().tensors}
+        found = {tensor.name: tensor for tensor in self._disk().inventory.tensors}
+        problems = [
+            *(f"{name} is missing" for name in sorted(signed.keys() - found.keys())),
+            *(f"{name} is not signed" for name in sorted(found.keys() - signed.keys())),
+            *(
+                f"{name} {_tensor_difference(signed[name], found[name])}"
+                for name in sorted(signed.keys() & found.keys())
+                if signed[name] != found[name]
+            ),
+        ]
+        _refuse(problems, rest=f"{len(signed) - len(problems)} of {len(signed)} equal")
+        return f"{_count(len(signed), 'tensor')}, every digest as signed"
+
+    # ---- 6 ----
+    def model_sig(self) -> str:
+        """The OpenSSF Model Signing signature verifies with the same signer over the same files."""
+        statement, _ = self._signed()
+        manifest = self.verifier.verify_oms(self._member(bundle.MODEL_SIGNATURE))
+        covered = {name: digest for name, digest in statement.subjects if name.partition("/")[0] not in IGNORED_PATHS}
+        _refuse(_differences(covered, dict(manifest.resources), bundle.MODEL_SIGNATURE))
+        ignored = len(statement.subjects) - len(covered)
+        return f"{_count(len(covered), 'file')}" + (f", {ignored} ignored as its default is" if ignored else "")
+
+    # ---- 7 ----
+    def shards(self) -> str:
+        """Every weight file's own signature verifies over the digest in the statement; there are no others."""
+        statement, _ = self._signed()
+        subjects = dict(statement.subjects)
+        weights = [file.name for file in self._inventory().weight_files]
+        present = {name for name in self.members if name.startswith(bundle.SHARD_FOLDER)}
+        for name in weights:
+            member = bundle.shard_member(name)
+            if member not in present:
+                raise RefusedError(f"{name} has no signature of its own: {member} is missing")
+            self.verifier.verify_digest(self._member(member), subjects[name])
+        strangers = present - {bundle.shard_member(name) for name in weights}
+        if strangers:
+            raise RefusedError(f"{min(strangers)} belongs to no weight file")
+        return f"{_count(len(weights), 'signature')}"
+
+    # ---- 8 ----
+    def bom(self) -> str:
+        """The BOM: schema, lint, agreement with the inventory, and its own statement over the same subjects."""
+        statement, _ = self._signed()
+        data = self._member(bundle.BOM)
+        _refuse(list(bom.check(data, self._inventory())))
+        own = self.verifier.verify_statement(self._member(bundle.BOM_SIGNATURE), predicate_type=BOM_PREDICATE_TYPE)
+        if own.predicate != strictjson.loads(data, what=bundle.BOM):
+            raise RefusedError(f"{bundle.BOM_SIGNATURE} signs another BOM")
+        if dict(own.subjects) != dict(statement.subjects):
+            raise RefusedError(f"{bundle.BOM_SIGNATURE} is about other files than the attestation")
+        return "CycloneDX 1.7, agrees with the inventory"
+
+    # ---- 9 ----
+    def behaviour_record(self) -> str:
+        """The record is well formed, complete, and of this model."""
+        _, attestation = self._signed()
+        if bundle.BEHAVIOUR not in self.members:
+            raise _Skip("the attester recorded no behaviour", asked=self.measure is not None)
+        record = Record.from_bytes(self._member(bundle.BEHAVIOUR), self._member(bundle.BEHAVIOUR_NUMBERS))
+        if record.model_digest != attestation.model_digest:
+            raise RefusedError(f"the record is of model {record.model_digest}, signed {attestation.model_digest}")
+        self.record = record
+        coverage = record.coverage
+        reached = f", {coverage.experts_reached} of {coverage.experts} experts reached" if coverage.experts else ""
+        return f"{record.positions:,} positions, {_count(coverage.layers, 'layer')}{reached}"
+
+    # ---- 10 ----
+    def behaviour(self) -> str:
+        """The checkpoint at hand computes the recorded numbers; only ``match`` passes."""
+        if self.measure is None:
+            raise _Skip("not asked for (--behaviour)", asked=False)
+        if self.checkpoint is None:
+            raise _Skip("there is no checkpoint to measure")
+        if self.record is None:
+            raise _Skip("there is no record to compare with")
+        on_disk = self._disk()
+        measured = self.measure(on_disk.paths, on_disk.inventory)
+        comparison = compare(self.record, measured)
+        if comparison.verdict == "match":
+            return f"match: {comparison.detail}"
+        if comparison.verdict == "inconclusive":
+            raise _Skip(f"inconclusive: {comparison.detail}")
+        raise RefusedError(f"{comparison.verdict}: {comparison.detail}")
+
+    # ---- 11 ----
+    def expectation(self) -> str:
+        """Repository, revision and age are what the caller demanded."""
+        expected = self.expected
+        if expected == Expectation():
+            raise _Skip("nothing was demanded", asked=False)
+        _, attestation = self._signed()
+        origin = attestation.origin
+        if expected.repo is not None and origin.repo != expected.repo:
+            raise RefusedError(f"the statement is about {origin.repo or origin.name}, demanded was {expected.repo}")
+        if expected.revision is not None and origin.revision != expected.revision:
+            raise RefusedError(f"the statement is about revision {origin.revision}, demanded was {expected.revision}")
+        if expected.min_time is not None and attestation.time < expected.min_time:
+            raise RefusedError(
+                f"the statement was made {format_time(attestation.time)}, "
+                f"demanded was {format_time(expected.min_time)} or later"
+            )
+        return f"{origin.repo or origin.name}@{origin.revision or attestation.model_digest[:12]}"
+
+
+def _differences(signed: Mapping[str, str], found: Mapping[str, str], where: str) -> list[str]:
+    """Name every file that is missing, extra or different between two tables of SHA-256 by name."""
+    return [
+        *(f"{name} is missing from {where}" for name in sorted(signed.keys() - found.keys())),
+        *(f"{name} in {where} is not signed" for name in sorted(found.keys() - signed.keys())),
+        *(
+            f"{name}: sha256 {found[name][:12]}… in {where}, signed {signed[name][:12]}…"
+            for name in sorted(signed.keys() & found.keys())
+            if found[name] != signed[name]
+        ),
+    ]
+
+
+def _tensor_difference(signed: TensorRecord, found: TensorRecord) -> str:
+    if (found.dtype, found.shape) != (signed.dtype, signed.shape):
+        return f"is {found.dtype} {list(found.shape)}, signed {signed.dtype} {list(signed.shape)}"
+    if found.blake3 != signed.blake3:
+        return "differs"
+    return f"lies at {found.file}:{found.start}, signed {signed.file}:{signed.start}"
+
+
+def _refuse(problems: Sequence[str], *, rest: str = "") -> None:
+    """Raise with the first problems spelled out and the others counted, if there are any."""
+    if not problems:
+        return
+    named = "; ".join(problems[:NAMED])
+    more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+    raise RefusedError(f"{named}{more}" + (f" ({rest})" if rest else ""))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
