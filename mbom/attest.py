@@ -12,7 +12,7 @@ from mbom.behaviour import Record
 from mbom.digest import sha256
 from mbom.errors import RefusedError
 from mbom.inventory import Facts, Finding, Inventory, ScanProgress, Survey, survey
-from mbom.signing import Signer, oms, sign_digest, sign_statement, statement
+from mbom.signing import Signer, oms, statement
 from mbom.source import Source
 
 NAMED = 3  # how many findings a refusal spells out before it counts the rest
@@ -92,9 +92,7 @@ def refuse_errors(findings: tuple[Finding, ...]) -> None:
     raise RefusedError(f"{named}{more}. Nothing was written; `mbom inspect` shows every finding")
 
 
-def _describe(
-    inventory: Inventory, facts: Facts, record: Record | None, created: datetime
-) -> dict[str, bytes]:
+def _describe(inventory: Inventory, facts: Facts, record: Record | None, created: datetime) -> dict[str, bytes]:
     """Return the members that hold facts: inventory, behaviour record, BOM."""
     members = {bundle.INVENTORY: inventory.to_bytes()}
     summary = None
@@ -108,22 +106,17 @@ def _describe(
     return members
 
 
-def _sign(
-    inventory: Inventory, members: Mapping[str, bytes], signer: Signer, created: datetime
-) -> dict[str, bytes]:
+def _sign(inventory: Inventory, members: Mapping[str, bytes], signer: Signer, created: datetime) -> dict[str, bytes]:
     """Return the members that hold signatures. The attestation comes last, because it lists all the others."""
     subjects = [(file.name, file.sha256) for file in inventory.files]
+    document = strictjson.loads(members[bundle.BOM], what=bundle.BOM)
+    assert isinstance(document, dict)
     signed = {
-        bundle.BOM_SIGNATURE: sign_statement(
-            signer,
-            statement.build(
-                subjects, BOM_PREDICATE_TYPE, strictjson.loads(members[bundle.BOM], what=bundle.BOM)
-            ),
-        ),
-        bundle.MODEL_SIGNATURE: oms.sign(signer, inventory.origin.name, subjects),
+        bundle.BOM_SIGNATURE: signer.sign_statement(statement.build(subjects, BOM_PREDICATE_TYPE, document)),
+        bundle.MODEL_SIGNATURE: signer.sign_statement(oms.build(inventory.origin.name, subjects)),
     }
     for file in inventory.weight_files:
-        signed[bundle.shard_member(file.name)] = sign_digest(signer, file.sha256)
+        signed[bundle.shard_member(file.name)] = signer.sign_digest(file.sha256)
     attestation = Attestation(
         origin=inventory.origin,
         model_digest=inventory.digest,
@@ -134,7 +127,5 @@ def _sign(
             for name, data in sorted({**members, **signed}.items())
         ),
     )
-    signed[bundle.ATTESTATION] = sign_statement(
-        signer, statement.build(subjects, PREDICATE_TYPE, attestation.to_dict())
-    )
+    signed[bundle.ATTESTATION] = signer.sign_statement(statement.build(subjects, PREDICATE_TYPE, attestation.to_dict()))
     return signed

@@ -21,7 +21,7 @@ Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 SIZE_LIMIT = 64 << 20  # the largest honest side file seen is a 17 MB index
 DEPTH_LIMIT = 64  # configurations nest about six deep
-DIGITS_LIMIT = 20  # 2**64 has 20 digits; CPython refuses at 4,300 with a ValueError of its own
+DIGITS_LIMIT = 40  # most tokenizer_config.json say int(1e30), of 31 digits; CPython itself refuses at 4,300
 
 # Strings are skipped whole (an unterminated one to the end), so that only structural brackets count. Possessive
 # quantifiers keep this linear on hostile input.

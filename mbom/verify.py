@@ -18,8 +18,7 @@ from mbom.behaviour import Record, compare
 from mbom.digest import git_blob, sha256
 from mbom.errors import RefusedError, UnavailableError
 from mbom.inventory import FileRecord, Inventory, Scan, ScanProgress, TensorRecord, scan
-from mbom.signing import Statement, Verifier
-from mbom.signing.oms import IGNORED_PATHS
+from mbom.signing import Statement, Subject, Verifier, oms
 from mbom.source import Source
 from mbom.verdict import STEPS, Check, Verdict
 
@@ -152,7 +151,7 @@ class _Procedure:
         statement = self.verifier.verify_statement(self.members[bundle.ATTESTATION], predicate_type=PREDICATE_TYPE)
         self.attestation = Attestation.from_dict(statement.predicate)
         self.statement = statement
-        return self.verifier.description
+        return self.verifier.identity
 
     def _signed(self) -> tuple[Statement, Attestation]:
         if self.statement is None or self.attestation is None:
@@ -191,7 +190,7 @@ class _Procedure:
     def files(self) -> str:
         """Subjects = inventory = checkpoint on disk."""
         statement, attestation = self._signed()
-        subjects = dict(statement.subjects)
+        subjects = _digests(statement.subjects)
         inventory = Inventory.from_bytes(self._member(bundle.INVENTORY))
         listed = {file.name: file.sha256 for file in inventory.files}
         _refuse(_differences(subjects, listed, "the inventory"))
@@ -267,14 +266,14 @@ class _Procedure:
     def shards(self) -> str:
         """Every weight file's own signature verifies over the digest in the statement; there are no others."""
         statement, _ = self._signed()
-        subjects = dict(statement.subjects)
+        subjects = _digests(statement.subjects)
         weights = [file.name for file in self._inventory().weight_files]
         present = {name for name in self.members if name.startswith(bundle.SHARD_FOLDER)}
         for name in weights:
             member = bundle.shard_member(name)
             if member not in present:
                 raise RefusedError(f"{name} has no signature of its own: {member} is missing")
-            self.verifier.verify_digest(self._member(member), subjects[name])
+            self.verifier.verify_digest(self._member(member), subjects[name], what=member)
         strangers = present - {bundle.shard_member(name) for name in weights}
         if strangers:
             raise RefusedError(f"{min(strangers)} belongs to no weight file")
@@ -286,10 +285,12 @@ class _Procedure:
         statement, _ = self._signed()
         data = self._member(bundle.BOM)
         _refuse(list(bom.check(data, self._inventory())))
-        own = self.verifier.verify_statement(self._member(bundle.BOM_SIGNATURE), predicate_type=BOM_PREDICATE_TYPE)
+        own = self.verifier.verify_statement(
+            self._member(bundle.BOM_SIGNATURE), predicate_type=BOM_PREDICATE_TYPE, what=bundle.BOM_SIGNATURE
+        )
         if own.predicate != strictjson.loads(data, what=bundle.BOM):
             raise RefusedError(f"{bundle.BOM_SIGNATURE} signs another BOM")
-        if dict(own.subjects) != dict(statement.subjects):
+        if _digests(own.subjects) != _digests(statement.subjects):
             raise RefusedError(f"{bundle.BOM_SIGNATURE} is about other files than the attestation")
         return "CycloneDX 1.7, agrees with the inventory"
 
@@ -343,6 +344,10 @@ class _Procedure:
                 f"demanded was {format_time(expected.min_time)} or later"
             )
         return f"{origin.repo or origin.name}@{origin.revision or attestation.model_digest[:12]}"
+
+
+def _digests(subjects: Sequence[Subject]) -> dict[str, str]:
+    return {subject.name: subject.sha256 for subject in subjects}
 
 
 def _differences(signed: Mapping[str, str], found: Mapping[str, str], where: str) -> list[str]:

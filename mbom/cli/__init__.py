@@ -69,7 +69,9 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  # the outermost frame: a fault of mbom's own still gives one sentence
         if os.environ.get("MBOM_DEBUG"):
             traceback.print_exc()
-        display.error(f"a fault in mbom itself: {type(error).__name__}: {error} (MBOM_DEBUG=1 shows where; please report)")
+        display.error(
+            f"a fault in mbom itself: {type(error).__name__}: {error} (MBOM_DEBUG=1 shows where; please report)"
+        )
         return UNAVAILABLE
     return status if isinstance(status, int) else 0
 

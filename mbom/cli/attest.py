@@ -84,7 +84,7 @@ def attest(
         )
     if done.record is not None:
         display.fact("measured", _measured(done.record))
-    display.fact("signed", "no" if signer is None else signer.description)
+    display.fact("signed", "no" if signer is None else signer.identity)
     total = size(sum(len(data) for data in done.members.values()))
     display.line(f"{shown(folder)}   {len(done.members)} members, {total}")
     if signer is not None:

@@ -16,7 +16,14 @@ from mbom.engine import MeasureProgress
 from mbom.inventory import Finding, ScanProgress
 from mbom.verdict import Verdict
 
-COLOURS = {"PASS": "green", "FAIL": "bold red", "SKIP": "yellow", "error": "bold red", "warning": "yellow", "note": "dim"}
+COLOURS = {
+    "PASS": "green",
+    "FAIL": "bold red",
+    "SKIP": "yellow",
+    "error": "bold red",
+    "warning": "yellow",
+    "note": "dim",
+}
 
 
 def plain(text: str) -> str:
@@ -89,7 +96,9 @@ class Display:
         """Print the checks as a table and the outcome as the last line."""
         table = Table(box=None, show_header=False, pad_edge=False)
         for number, check in enumerate(verdict.checks, start=1):
-            table.add_row(f"{number:>2}", check.id, Text(check.outcome, style=COLOURS[check.outcome]), plain(check.detail))
+            table.add_row(
+                f"{number:>2}", check.id, Text(check.outcome, style=COLOURS[check.outcome]), plain(check.detail)
+            )
         self.out.print(table)
         style = {"verified": "bold green", "refused": "bold red", "incomplete": "bold yellow"}[verdict.outcome]
         self.out.print(Text(plain(conclusion(verdict)), style=style))

@@ -7,7 +7,7 @@ import click
 
 from mbom.cli import options, trust
 from mbom.cli.console import Display, shown
-from mbom.signing import LocalSigner, keys
+from mbom.signing import generate, public_path
 
 
 @click.command()
@@ -23,10 +23,11 @@ def keygen(*, path: Path, encrypt: bool, quiet: bool) -> None:
     """
     display = Display(quiet=quiet)
     password = _new_password() if encrypt else None
-    public = keys.generate(path, password=password)
-    signer = LocalSigner(keys.load_private(path, (lambda: password) if password else None))
+    public = generate(path, password=password)
     display.line(f"{shown(path)}   private key, {'encrypted' if encrypt else 'not encrypted'}; keep it to yourself")
-    display.line(f"{shown(public)}   public key, {signer.description}; give it to whoever verifies")
+    display.line(
+        f"{shown(public_path(path))}   public key, {public.algorithm}, {public.fingerprint}; give it to whoever verifies"
+    )
 
 
 def _new_password() -> bytes:

@@ -7,7 +7,7 @@ import click
 
 from mbom.cli.console import Display, shown
 from mbom.errors import UsageError
-from mbom.signing import KeyVerifier, LocalSigner, keys
+from mbom.signing import KeyVerifier, LocalSigner, default_key
 
 PASSWORD_VARIABLE = "MBOM_KEY_PASSWORD"  # noqa: S105  # the name of a variable, not a password
 
@@ -31,11 +31,11 @@ def password() -> bytes:
 def signer(key: Path | None, display: Display) -> LocalSigner:
     """Return the signer for ``--key``, or for the user's own key, made on first use with a notice."""
     if key is not None:
-        return LocalSigner(keys.load_private(key, password))
-    path, created = keys.default_key(folder())
-    own = LocalSigner(keys.load_private(path, password))
+        return LocalSigner.load(key, password)
+    path, created = default_key(folder())
+    own = LocalSigner.load(path, password)
     if created:
-        display.line(f"Made your signing key {shown(path)}, {own.description}: keep it, and give others the .pub file.")
+        display.line(f"Made your signing key {shown(path)}, {own.identity}: keep it, and give others the .pub file.")
     return own
 
 
@@ -46,8 +46,8 @@ def verifier(key: Path | None) -> KeyVerifier:
         UsageError: when no key is named and the user has none.
     """
     if key is not None:
-        return KeyVerifier(keys.load_public(key))
+        return KeyVerifier.load(key)
     own = folder() / "key.pub"
     if not own.exists():
         raise UsageError("whom do you trust? Give the signer's public key with --key; you have no key of your own yet")
-    return KeyVerifier(keys.load_public(own))
+    return KeyVerifier.load(own)

@@ -43,7 +43,7 @@ class StoredTensor:
         # A scalar counts as one slice.
         self.slices = record.shape[0] if record.shape else 1
         self._slice_bytes = (record.end - record.start) // max(self.slices, 1)
-        if self.slices == 0:
+        if record.start == record.end:
             self._finish()
 
     @property
@@ -112,6 +112,9 @@ class Checkpoint:
         self._files = files
         self._open: dict[str, int] = {}
         self.records = {record.name: record for record in tensors}
+        missing = {record.file for record in self.records.values()} - set(files)
+        if missing:
+            raise EngineError(f"{min(missing)}: holds tensors of the inventory, but is not at hand")
         self.passes: Counter[str] = Counter()
         self.bytes_read = 0
 

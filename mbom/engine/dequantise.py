@@ -18,7 +18,7 @@ from mbom.errors import FormatError
 GROUP = 32  # MXFP4: values under one scale
 GROUP_BYTES = GROUP // 2
 FP8_BLOCK = (128, 128)  # the default of the DeepSeek layout, which every FP8 checkpoint since has copied
-CHUNK_VALUES = 1 << 19  # 4 MiB of float64: a chunk is looked up and scaled while it is still in the cache
+CHUNK_VALUES = 1 << 18  # 2 MiB of float64: a chunk is looked up and scaled while it is still in the cache
 E8M0_NAN = 255
 E4M3_NAN = 0x7F  # with either sign; the format has no infinities
 
@@ -134,20 +134,19 @@ def fp8_blocks(
     factors = _block_scales(scales, what)
     out = _result((rows, columns), dtype, weight.device, out)
     values, codes = _E4M3.to(weight.device), weight.view(torch.uint8)
-    column_block = torch.arange(columns, device=weight.device).div(block[1], rounding_mode="floor")  # (I,)
+    row_block = torch.arange(rows, device=weight.device) // block[0]  # (O,)
+    column_block = torch.arange(columns, device=weight.device) // block[1]  # (I,)
     step = max(1, CHUNK_VALUES // max(1, columns))
     for start in range(0, rows, step):
-        chunk = codes[start : start + step]  # (r, I)
-        if bool((chunk & 0x7F == E4M3_NAN).any()):
-            raise FormatError(f"{what}: a weight is NaN, in rows {start} to {start + chunk.shape[0] - 1}")
-        row_block = torch.arange(start, start + chunk.shape[0], device=weight.device).div(
-            block[0], rounding_mode="floor"
-        )
-        # Distinct rows of scales are few; spread over columns first, then over rows.
-        first = int(start // block[0])
-        spread = factors[first : int((start + chunk.shape[0] - 1) // block[0]) + 1].index_select(1, column_block)
-        scale = spread.index_select(0, row_block - first)  # (r, I)
-        _scaled(_look_up(values, chunk.reshape(-1)).view(chunk.shape), scale, out[start : start + step])
+        chunk = slice(start, start + step)
+        if bool((codes[chunk] & 0x7F == E4M3_NAN).any()):
+            raise FormatError(f"{what}: a weight is NaN, in rows {start} to {min(start + step, rows) - 1}")
+        # Few blocks of rows meet a chunk: spread their scales over the columns first, then over the rows.
+        first, last = start // block[0], (min(start + step, rows) - 1) // block[0]
+        spread = factors[first : last + 1].index_select(1, column_block)
+        scale = spread.index_select(0, row_block[chunk] - first)  # (r, I)
+        found = _look_up(values, codes[chunk].reshape(-1)).view(scale.shape)
+        _scaled(found, scale, out[chunk])
     return out
 
 

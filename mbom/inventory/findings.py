@@ -11,6 +11,7 @@ from types import MappingProxyType
 from mbom.inventory.record import Finding, Severity
 
 SHOWN = 5  # how many names one finding spells out; the rest is a number, so that a hostile index cannot fill a report
+DETAIL_LIMIT = 2000  # characters of a finding's path or detail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ def _note(meaning: str) -> Kind:
 KINDS = MappingProxyType({
     "adapter-present": _error("An adapter lies beside the weights, and loaders merge it without being asked."),
     "code-present": _warning("The checkpoint carries program code, which mbom never runs and other loaders may."),
+    "digest-mismatch": _error("A file is not what the cache or the listing it comes from promises."),
     "empty-file": _warning("A file has no content."),
     "html-page": _error("A web page stands where data belongs: what was downloaded is a login or error page."),
     "index-malformed": _error("The index is not what its format says."),
@@ -59,7 +61,14 @@ KINDS = MappingProxyType({
 
 def finding(kind: str, path: str, detail: str) -> Finding:
     """Return a finding of a kind in ``KINDS``, about ``path`` (of a file in the checkpoint)."""
-    return Finding(id=kind, severity=KINDS[kind].severity, path=path, detail=detail)
+    return Finding(id=kind, severity=KINDS[kind].severity, path=plain(path), detail=plain(detail))
+
+
+def plain(text: str) -> str:
+    """Return a text that may quote hostile names with everything unprintable escaped, shortened to ``DETAIL_LIMIT``."""
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return text if len(text) <= DETAIL_LIMIT else text[: DETAIL_LIMIT - 1] + "…"
 
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:

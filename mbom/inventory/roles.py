@@ -19,24 +19,35 @@ ROLES = (WEIGHTS, INDEX, CONFIG, TOKENIZER, CHAT_TEMPLATE, CODE, LICENCE, POLICY
 # Containers of parameters, each with the program that wrote it: safetensors; PyTorch; llama.cpp; ONNX and its external
 # data; Keras; Flax; TensorFlow; Core ML; TensorFlow Lite; NeMo; rust-bert; NumPy; Paddle. ``.bin`` is PyTorch's, and
 # also OpenVINO's, Metal's and ggml's.
-WEIGHT_SUFFIXES = frozenset({
-    ".safetensors", ".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".gguf", ".ggml", ".onnx", ".onnx_data", ".h5",
-    ".hdf5", ".keras", ".msgpack", ".pb", ".mlmodel", ".tflite", ".nemo", ".ot", ".npy", ".npz", ".pdparams",
-})  # fmt: skip
-_WEIGHT_NAME = re.compile(r".*\.(ckpt|data-\d{5}-of-\d{5}|onnx[._]data)(-\d+)?(\.data-\d{5}-of-\d{5}|\.index)?")
-
-CODE_SUFFIXES = frozenset({
-    ".py", ".pyc", ".pyx", ".ipynb", ".sh", ".bash", ".js", ".mjs", ".ts", ".rb", ".pl", ".ps1", ".bat", ".cmd", ".c",
-    ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp", ".rs", ".go", ".java", ".jar", ".wasm", ".so", ".dylib", ".dll",
-    ".exe", ".whl", ".metal",
-})  # fmt: skip
-
-_TOKENIZER_NAMES = frozenset({
-    "added_tokens.json", "merges.txt", "special_tokens_map.json", "tekken.json", "tokenizer.json",
-    "tokenizer_config.json", "vocab.json", "vocab.txt",
-})  # fmt: skip
+_WEIGHTS = (
+    ".safetensors .bin .pt .pth .pkl .pickle .ckpt .gguf .ggml .onnx .onnx_data .h5 .hdf5 .keras .msgpack .pb .mlmodel"
+    " .tflite .nemo .ot .npy .npz .pdparams"
+)
+_CODE = (
+    ".py .pyc .pyx .ipynb .sh .bash .js .mjs .ts .rb .pl .ps1 .bat .cmd .c .cc .cpp .cu .cuh .h .hpp .rs .go .java .jar"
+    " .wasm .so .dylib .dll .exe .whl .metal"
+)
+_BY_SUFFIX = {
+    **dict.fromkeys(_WEIGHTS.split(), WEIGHTS),
+    **dict.fromkeys(_CODE.split(), CODE),
+    **dict.fromkeys((".jinja", ".jinja2"), CHAT_TEMPLATE),
+    **dict.fromkeys((".model", ".tiktoken"), TOKENIZER),  # SentencePiece, tiktoken
+}
+_BY_NAME = {
+    **dict.fromkeys(("added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"), TOKENIZER),
+    **dict.fromkeys(("tokenizer.json", "tekken.json", "vocab.json", "vocab.txt", "merges.txt"), TOKENIZER),
+    "params.json": CONFIG,
+}
+_BY_PATTERN = (
+    (re.compile(r".*\.index\.json"), INDEX),
+    (re.compile(r"tokenizer\.model\..*"), TOKENIZER),
+    (re.compile(r"chat_template\..*"), CHAT_TEMPLATE),
+    (re.compile(r".*\.(ckpt|data-\d{5}-of-\d{5}|onnx\.data)(-\d+)?(\.data-\d{5}-of-\d{5}|\.index)?"), WEIGHTS),
+)
 _LICENCE = re.compile(r"((.*[-_.])?(licen[cs]e|copying)s?|notice|patents|copyright)([-_. ].*)?")
-_POLICY = re.compile(r"(.*[-_. ])?(policy|policies|acceptable[-_ ]use|prohibited[-_ ]uses?|terms[-_ ]of[-_ ]use)([-_. ].*)?")
+_POLICY = re.compile(
+    r"(.*[-_. ])?(policy|policies|acceptable[-_ ]use|prohibited[-_ ]uses?|terms[-_ ]of[-_ ]use)([-_. ].*)?"
+)
 _DOCUMENT_SUFFIXES = frozenset({"", ".md", ".txt", ".rst", ".pdf", ".html"})
 
 
@@ -48,18 +59,12 @@ def role(name: str) -> str:
     """
     path = PurePosixPath(name.lower())
     base, suffix = path.name, path.suffix
-    if base.endswith(".index.json"):
-        return INDEX
-    if base in _TOKENIZER_NAMES or suffix in (".model", ".tiktoken") or base.startswith("tokenizer.model."):
-        return TOKENIZER
-    if suffix in (".jinja", ".jinja2") or base.startswith("chat_template."):
-        return CHAT_TEMPLATE
-    if suffix in WEIGHT_SUFFIXES or _WEIGHT_NAME.fullmatch(base):
-        return WEIGHTS
-    if suffix in CODE_SUFFIXES:
-        return CODE
+    patterned = (kind for pattern, kind in _BY_PATTERN if pattern.fullmatch(base))
+    known = _BY_NAME.get(base) or next(patterned, None) or _BY_SUFFIX.get(suffix)
+    if known is not None:
+        return known
     if suffix == ".json":
-        return CONFIG if "config" in base or base == "params.json" else OTHER
+        return CONFIG if "config" in base else OTHER
     return _document(base, suffix, at_root=len(path.parts) == 1)
 
 
@@ -76,5 +81,5 @@ def _document(base: str, suffix: str, *, at_root: bool) -> str:
 
 
 def is_safetensors(name: str) -> bool:
-    """Tell whether ``name`` says that the file is in the safetensors format."""
-    return name.lower().endswith(".safetensors")
+    """Tell whether loaders take the file for safetensors; unlike ``role``, they heed letter case."""
+    return name.endswith(".safetensors")

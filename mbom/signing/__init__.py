@@ -1,0 +1,23 @@
+"""Signatures: bytes in, bytes out. Statements, envelopes, bundles, and the keys that make and check them."""
+
+from mbom.signing.keyfiles import default_key, generate, load_public, public_path
+from mbom.signing.keys import PublicKey
+from mbom.signing.oms import OmsManifest
+from mbom.signing.signer import LocalSigner, Signer
+from mbom.signing.statement import Statement, Subject
+from mbom.signing.verifier import KeyVerifier, Verifier
+
+__all__ = [
+    "KeyVerifier",
+    "LocalSigner",
+    "OmsManifest",
+    "PublicKey",
+    "Signer",
+    "Statement",
+    "Subject",
+    "Verifier",
+    "default_key",
+    "generate",
+    "load_public",
+    "public_path",
+]

@@ -24,8 +24,9 @@ class Origin:
 class Advertised:
     """One file of the listing, with what the source promises of it.
 
-    A folder promises names and sizes only. The hub gives the git blob id of every file that git itself holds, and the
-    SHA-256 of every file in large file storage; ``git_blob`` is None for the latter, because there it names a pointer.
+    A folder promises names and sizes only, unless it is a snapshot in the hub's cache. The hub gives the git blob id of
+    every file that git itself holds, and the SHA-256 of every file in large file storage; ``git_blob`` is None for the
+    latter, because there it names a pointer.
     """
 
     name: str

@@ -11,17 +11,14 @@ from mbom.engine import dequantise
 from mbom.engine.dequantise import fp8_blocks, mxfp4
 from mbom.errors import FormatError
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
 
 def slow_float(code: int, *, exponent_bits: int, mantissa_bits: int, bias: int) -> Fraction:
     """Return the value of a sign-exponent-mantissa code, written as the standards define it."""
     sign = code >> (exponent_bits + mantissa_bits)
     exponent = (code >> mantissa_bits) % 2**exponent_bits
     mantissa = Fraction(code % 2**mantissa_bits, 2**mantissa_bits)
-    if exponent == 0:
-        value = mantissa * Fraction(2) ** (1 - bias)
-    else:
+    value = mantissa * Fraction(2) ** (1 - bias)
+    if exponent > 0:
         value = (1 + mantissa) * Fraction(2) ** (exponent - bias)
     return -value if sign else value
 
@@ -149,7 +146,7 @@ def test_fp8_in_whole_blocks_is_what_transformers_computes(shape: tuple[int, int
 
     weight = finite_codes(shape, 11).view(torch.float8_e4m3fn)
     scales = torch.rand(shape[0] // 128, shape[1] // 128, generator=torch.Generator().manual_seed(12)) + 0.01
-    theirs = Fp8Dequantize(None)._dequantize_one(weight, scales, torch.float32)
+    theirs = Fp8Dequantize(None)._dequantize_one(weight, scales, torch.float32)  # type: ignore[no-untyped-call]
     assert torch.equal(fp8_blocks(weight, scales, dtype=torch.float32), theirs)
 
 
@@ -164,7 +161,7 @@ def test_fp8_in_whole_blocks_is_what_transformers_computes(shape: tuple[int, int
         ((20, 30), (20, 30)),
     ],
 )
-@pytest.mark.parametrize("chunk", [1, 1 << 19])
+@pytest.mark.parametrize("chunk", [1, 1 << 18])
 def test_fp8_with_ragged_blocks_is_exact(
     shape: tuple[int, int], block: tuple[int, int], chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,393 @@
+"""The record of one measurement: ``behaviour.json`` for people, bound to ``behaviour.safetensors`` with the numbers."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mbom import strictjson
+from mbom.behaviour import numbers as arrays
+from mbom.behaviour import prompts as prompt_sets
+from mbom.behaviour.numbers import Numbers
+from mbom.behaviour.prompts import FIXED_SET, Prompt
+from mbom.digest import is_sha256, sha256
+from mbom.errors import FormatError
+from mbom.strictjson import Fields, Json
+from mbom.tensorfile import NAME_LIMIT
+
+SCHEMA = "urn:mbom:behaviour:v1"
+JSON_NAME = "behaviour.json"
+NUMBERS_NAME = "behaviour.safetensors"
+JSON_LIMIT = 16 << 20  # two thousand token ids take 20 kB; names of tensors that were not executed take the rest
+COUNT_LIMIT = 2**31 - 1  # ids of tokens are stored as int32
+STRING_LIMIT = 200  # characters of a version, a device or the text of a token
+SUMMARY_TOKENS = 5
+
+# The rule of the comparison. A record repeats it so that people see it there; nobody can write another.
+ACTIVATION_LIMIT = (
+    1e-9  # relative error; honest float64 noise is about 1e-15, one bfloat16 ulp in one weight about 1e-7
+)
+MARGIN = 1e-6  # relative; below it two honest runs may choose different experts
+MASKED_SHARE = 0.05  # of all positions; more that are undecided leave too little to compare
+_LIMITS = {"relative_error": ACTIVATION_LIMIT, "router_margin": MARGIN, "masked_share": MASKED_SHARE}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """How much of the checkpoint the prompts exercised. A record says nothing about the rest.
+
+    Attributes:
+        experts: experts of all routers together; every router has the same number.
+        experts_reached: distinct pairs of router and expert that were chosen at least once.
+        vocabulary: rows of the output head.
+        vocabulary_reached: distinct token ids in the prompts.
+        layers: decoder layers.
+        tensors_read: stored tensors whose bytes were read.
+        tensors_not_executed: those of them that the forward pass does not use.
+    """
+
+    experts: int
+    experts_reached: int
+    vocabulary: int
+    vocabulary_reached: int
+    layers: int
+    tensors_read: int
+    tensors_not_executed: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        prompts: Sequence[Prompt],
+        numbers: Numbers,
+        *,
+        experts: int,
+        vocabulary: int,
+        tensors_read: int,
+        tensors_not_executed: Sequence[str],
+    ) -> "Coverage":
+        """Count what ``prompts`` and ``numbers`` reached."""
+        return cls(
+            experts=experts,
+            experts_reached=sum(len(np.unique(ids)) for ids in numbers.router_ids),
+            vocabulary=vocabulary,
+            vocabulary_reached=len({token for prompt in prompts for token in prompt.token_ids}),
+            layers=numbers.layers,
+            tensors_read=tensors_read,
+            tensors_not_executed=tuple(sorted(tensors_not_executed)),
+        )
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return the coverage as JSON."""
+        return {
+            "experts": self.experts,
+            "experts_reached": self.experts_reached,
+            "vocabulary": self.vocabulary,
+            "vocabulary_reached": self.vocabulary_reached,
+            "layers": self.layers,
+            "tensors_read": self.tensors_read,
+            "tensors_not_executed": list(self.tensors_not_executed),
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "Coverage":
+        """Read the coverage, without checking what it claims."""
+        coverage = cls(
+            experts=fields.integer("experts"),
+            experts_reached=fields.integer("experts_reached"),
+            vocabulary=fields.integer("vocabulary", minimum=1),
+            vocabulary_reached=fields.integer("vocabulary_reached", minimum=1),
+            layers=fields.integer("layers", minimum=1),
+            tensors_read=fields.integer("tensors_read", minimum=1),
+            tensors_not_executed=fields.texts("tensors_not_executed"),
+        )
+        fields.end()
+        return coverage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and with what the measurement ran. ``isolation`` lists the protections that held."""
+
+    device: str
+    precision: Literal["float64"] = "float64"
+    torch: str
+    transformers: str
+    tokenizers: str
+    threads: int
+    isolation: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return the runtime as JSON."""
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "torch": self.torch,
+            "transformers": self.transformers,
+            "tokenizers": self.tokenizers,
+            "threads": self.threads,
+            "isolation": list(self.isolation),
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "Runtime":
+        """Read the runtime."""
+        fields.constant("precision", "float64")
+        runtime = cls(
+            device=fields.text("device"),
+            torch=fields.text("torch"),
+            transformers=fields.text("transformers"),
+            tokenizers=fields.text("tokenizers"),
+            threads=fields.integer("threads", minimum=1),
+            isolation=fields.texts("isolation"),
+        )
+        fields.end()
+        return runtime
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopToken:
+    """One likely next token: its text where a tokenizer could tell, and its probability to six digits."""
+
+    id: int
+    text: str | None
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The likeliest tokens after the last position of one prompt, the likeliest first; for people, not for checking."""
+
+    prompt: str
+    tokens: tuple[TopToken, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One measurement of one checkpoint, whose identity is ``model_digest``. ``summaries`` follow the prompts."""
+
+    model_digest: str
+    prompts: tuple[Prompt, ...]
+    runtime: Runtime
+    coverage: Coverage
+    numbers: Numbers
+    summaries: tuple[Summary, ...]
+    prompt_set: str = FIXED_SET
+
+    def to_safetensors(self) -> bytes:
+        """Return ``behaviour.safetensors``: equal records give equal bytes.
+
+        Raises:
+            FormatError: when the record would not be read back, for example because a logit is NaN.
+        """
+        check(self)
+        return self.numbers.to_bytes()
+
+    def to_json(self) -> bytes:
+        """Return ``behaviour.json``, which names the digest of ``to_safetensors()``.
+
+        Raises:
+            FormatError: as ``to_safetensors``.
+        """
+        tensors = self.to_safetensors()
+        limits: dict[str, Json] = dict(_LIMITS)
+        return strictjson.pretty(
+            {
+                "schema": SCHEMA,
+                "model_digest": self.model_digest,
+                "prompt_set": self.prompt_set,
+                "prompts": [
+                    {
+                        "id": prompt.id,
+                        "kind": prompt.kind,
+                        "variant": prompt.variant,
+                        "token_ids": list(prompt.token_ids),
+                        "top_tokens": [
+                            {"id": token.id, "text": token.text, "probability": token.probability}
+                            for token in summary.tokens
+                        ],
+                    }
+                    for prompt, summary in zip(self.prompts, self.summaries, strict=True)
+                ],
+                "runtime": self.runtime.to_dict(),
+                "coverage": self.coverage.to_dict(),
+                "limits": limits,
+                "numbers": {"name": NUMBERS_NAME, "sha256": sha256(tensors), "size": len(tensors)},
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, json: bytes, tensors: bytes) -> "Record":
+        """Read both documents strictly.
+
+        Whether the record belongs to the checkpoint at hand (``model_digest``) is for the caller to decide.
+
+        Raises:
+            FormatError: on anything missing, extra, of a wrong type or shape, not finite, or inconsistent.
+        """
+        document = strictjson.loads(json, what=JSON_NAME, limit=JSON_LIMIT)
+        fields = Fields(document, JSON_NAME)
+        fields.constant("schema", SCHEMA)
+        _check_binding(fields.object("numbers"), tensors)
+        _check_limits(fields.object("limits"))
+        entries = [_prompt(entry) for entry in fields.objects("prompts")]
+        record = cls(
+            model_digest=fields.sha256("model_digest"),
+            prompt_set=fields.text("prompt_set"),
+            prompts=tuple(prompt for prompt, _ in entries),
+            summaries=tuple(summary for _, summary in entries),
+            runtime=Runtime.from_fields(fields.object("runtime")),
+            coverage=Coverage.from_fields(fields.object("coverage")),
+            numbers=Numbers.from_bytes(tensors, what=NUMBERS_NAME),
+        )
+        fields.end()
+        check(record)
+        return record
+
+
+def summarise(prompts: Sequence[Prompt], numbers: Numbers, decode: Callable[[int], str | None]) -> tuple[Summary, ...]:
+    """Return the likeliest tokens after each prompt; ``decode`` gives the text of one token id, or None."""
+    summaries = []
+    last = -1
+    for prompt in prompts:
+        last += len(prompt.token_ids)
+        top = zip(numbers.top_ids[last, :SUMMARY_TOKENS].tolist(), numbers.top_logprobs[last].tolist(), strict=False)
+        tokens = tuple(
+            TopToken(id=token, text=_clean(decode(token)), probability=_probability(logprob)) for token, logprob in top
+        )
+        summaries.append(Summary(prompt=prompt.id, tokens=tokens))
+    return tuple(summaries)
+
+
+def _clean(text: str | None) -> str | None:
+    """Return at most ``STRING_LIMIT`` characters that UTF-8 can carry; a hostile tokenizer names tokens as it likes."""
+    return None if text is None else text[:STRING_LIMIT].encode(errors="replace").decode()
+
+
+def _probability(logprob: float) -> float:
+    return float(f"{math.exp(min(logprob, 0.0)):.6g}")
+
+
+def check(record: Record) -> None:
+    """Refuse a record that contradicts itself.
+
+    Raises:
+        FormatError: naming the first contradiction.
+    """
+    if not is_sha256(record.model_digest):
+        raise FormatError(f"{JSON_NAME}: the model digest {record.model_digest[:80]!r} is no SHA-256")
+    if record.prompt_set != FIXED_SET:
+        raise FormatError(f"{JSON_NAME}: the prompt set {record.prompt_set[:80]!r} is unknown, only {FIXED_SET!r} is")
+    _check_runtime(record.runtime)
+    _check_counts(record.coverage)
+    prompt_sets.check(record.prompts, record.coverage.vocabulary, what=JSON_NAME)
+    arrays.check(
+        record.numbers,
+        positions=sum(len(prompt.token_ids) for prompt in record.prompts),
+        vocabulary=record.coverage.vocabulary,
+        experts=record.coverage.experts,
+        what=NUMBERS_NAME,
+    )
+    _check_coverage(record)
+    _check_summaries(record)
+
+
+def _check_binding(fields: Fields, tensors: bytes) -> None:
+    fields.constant("name", NUMBERS_NAME)
+    size, expected = fields.integer("size"), fields.sha256()
+    fields.end()
+    if len(tensors) != size:
+        raise FormatError(f"{NUMBERS_NAME}: {len(tensors)} bytes where {JSON_NAME} says {size}")
+    found = sha256(tensors)
+    if found != expected:
+        raise FormatError(f"{NUMBERS_NAME}: its SHA-256 is {found} where {JSON_NAME} says {expected}")
+
+
+def _check_limits(fields: Fields) -> None:
+    for name, value in _LIMITS.items():
+        found = fields.number(name)
+        if found != value:
+            raise FormatError(f"{fields.what}: {name!r} is {found}, this version of the record has {value}")
+    fields.end()
+
+
+def _prompt(fields: Fields) -> tuple[Prompt, Summary]:
+    kind = fields.text("kind")
+    if kind not in prompt_sets.KINDS:
+        raise FormatError(f"{fields.what}: the kind {kind[:80]!r} is none of {', '.join(prompt_sets.KINDS)}")
+    variant = fields.raw("variant")
+    if variant is not None and variant not in prompt_sets.VARIANTS:
+        raise FormatError(f"{fields.what}: the variant {str(variant)[:80]!r} is unknown")
+    prompt = Prompt(id=fields.text("id"), kind=kind, variant=variant, token_ids=fields.integers("token_ids"))
+    tokens = []
+    for entry in fields.objects("top_tokens"):
+        text = entry.raw("text")
+        if text is not None and not isinstance(text, str):
+            raise FormatError(f"{entry.what}: 'text' is neither a string nor null")
+        tokens.append(TopToken(id=entry.integer("id"), text=text, probability=entry.number("probability")))
+        entry.end()
+    fields.end()
+    return prompt, Summary(prompt=prompt.id, tokens=tuple(tokens))
+
+
+def _check_runtime(runtime: Runtime) -> None:
+    texts = (runtime.device, runtime.torch, runtime.transformers, runtime.tokenizers, *runtime.isolation)
+    for text in texts:
+        if not 1 <= len(text) <= STRING_LIMIT or not text.isprintable():
+            raise FormatError(f"{JSON_NAME}: runtime: {text[:80]!r} is not 1 to {STRING_LIMIT} printable characters")
+    if not 1 <= runtime.threads <= COUNT_LIMIT:
+        raise FormatError(f"{JSON_NAME}: runtime: {runtime.threads} threads")
+
+
+def _check_counts(coverage: Coverage) -> None:
+    """Refuse counts that are absurd before anything is computed from them."""
+    for name in ("experts", "vocabulary", "layers", "tensors_read"):
+        value = getattr(coverage, name)
+        if not (0 if name == "experts" else 1) <= value <= COUNT_LIMIT:
+            raise FormatError(f"{JSON_NAME}: coverage: {name} is {value}, at most {COUNT_LIMIT} is allowed")
+    names = coverage.tensors_not_executed
+    if len(set(names)) != len(names):
+        raise FormatError(f"{JSON_NAME}: coverage: tensors_not_executed names a tensor twice")
+    if len(names) >= coverage.tensors_read:
+        raise FormatError(
+            f"{JSON_NAME}: coverage: {len(names)} tensors not executed of {coverage.tensors_read} that were read"
+        )
+    for name in names:
+        if not 1 <= len(name) <= NAME_LIMIT or not name.isprintable():
+            raise FormatError(f"{JSON_NAME}: coverage: {name[:80]!r} is no tensor name")
+
+
+def _check_coverage(record: Record) -> None:
+    """Refuse a coverage other than the one that prompts and router choices show."""
+    claimed = record.coverage
+    shown = Coverage.of(
+        record.prompts,
+        record.numbers,
+        experts=claimed.experts,
+        vocabulary=claimed.vocabulary,
+        tensors_read=claimed.tensors_read,
+        tensors_not_executed=claimed.tensors_not_executed,
+    )
+    for name, value in shown.to_dict().items():
+        if claimed.to_dict()[name] != value:
+            hint = " in ascending order" if name == "tensors_not_executed" else ""
+            raise FormatError(
+                f"{JSON_NAME}: coverage: {name} is {claimed.to_dict()[name]}, prompts and numbers show {value}{hint}"
+            )
+
+
+def _check_summaries(record: Record) -> None:
+    shown = summarise(record.prompts, record.numbers, lambda _: None)
+    if [summary.prompt for summary in record.summaries] != [summary.prompt for summary in shown]:
+        raise FormatError(f"{JSON_NAME}: the summaries are not those of the prompts")
+    for claimed, expected in zip(record.summaries, shown, strict=True):
+        what = f"{JSON_NAME}: prompt {claimed.prompt}: top_tokens"
+        if [token.id for token in claimed.tokens] != [token.id for token in expected.tokens]:
+            raise FormatError(f"{what} are not the first {SUMMARY_TOKENS} of top_ids in {NUMBERS_NAME}")
+        for token, other in zip(claimed.tokens, expected.tokens, strict=True):
+            # The sixth digit may fall either way where another machine's exp differs in its last bit.
+            if not math.isclose(token.probability, other.probability, rel_tol=1e-5):
+                raise FormatError(f"{what}: {token.id} has probability {token.probability}, not {other.probability}")
+            if token.text is not None and len(token.text) > STRING_LIMIT:
+                raise FormatError(f"{what}: {token.id} has a text of more than {STRING_LIMIT} characters")

@@ -1,0 +1,79 @@
+"""The output head, by blocks of vocabulary rows: no position's whole row of logits is ever held."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from mbom.behaviour.projection import signs
+from mbom.errors import EngineError
+
+TOP = 64
+PROJECTION_VALUES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logits:
+    """What is kept of the logits of N positions over V tokens, on the CPU.
+
+    Attributes:
+        top_ids: (N, T) int64, T = min(64, V), by descending logit, equal ones by ascending id.
+        top: (N, T) float64 logits.
+        logsumexp: (N,) float64.
+        projection: (N, 64) float64: logits minus their mean, times signs, divided by sqrt(V).
+    """
+
+    top_ids: torch.Tensor
+    top: torch.Tensor
+    logsumexp: torch.Tensor
+    projection: torch.Tensor
+
+
+def logits(hidden: torch.Tensor, blocks: Iterable[torch.Tensor], vocabulary: int) -> Logits:
+    """Multiply (N, H) with the output matrix (V, H), given by blocks of rows, and keep what the record needs.
+
+    Raises:
+        EngineError: when a logit is not a finite number.
+    """
+    positions = hidden.shape[0]
+    directions = torch.from_numpy(signs("logits", (vocabulary, PROJECTION_VALUES)))
+    top = hidden.new_empty((positions, 0))
+    top_ids = torch.empty((positions, 0), dtype=torch.int64, device=hidden.device)
+    logsumexp = hidden.new_full((positions,), -math.inf)
+    total, offset = hidden.new_zeros((positions, 1)), None
+    projection = hidden.new_zeros((positions, PROJECTION_VALUES))
+    row = 0
+    for block in blocks:
+        values = hidden @ block.T  # (N, rows)
+        if not bool(values.isfinite().all()):
+            raise EngineError(f"the output head computes values that are not finite, at token {row} or after")
+        end = row + block.shape[0]
+        ids = torch.arange(row, end, device=hidden.device).expand(positions, -1)
+        candidates, candidate_ids = torch.cat([top, values], dim=1), torch.cat([top_ids, ids], dim=1)
+        top, chosen = candidates.topk(min(TOP, candidates.shape[1]), dim=1)
+        top_ids = candidate_ids.gather(1, chosen)
+        logsumexp = torch.logaddexp(logsumexp, values.logsumexp(1))
+        # Centring happens at the end. Taking a first guess at the mean off here keeps what is added up small.
+        offset = values.mean(1, keepdim=True) if offset is None else offset
+        values -= offset
+        total += values.sum(1, keepdim=True)
+        projection += values @ directions[row:end].to(hidden.device, torch.float64)
+        row = end
+    sums = directions.sum(0, dtype=torch.float64).to(hidden.device)  # (64,)
+    projection -= total / vocabulary * sums
+    top, top_ids = _in_order(top, top_ids)
+    return Logits(
+        top_ids=top_ids.cpu(),
+        top=top.cpu(),
+        logsumexp=logsumexp.cpu(),
+        projection=(projection / math.sqrt(vocabulary)).cpu(),
+    )
+
+
+def _in_order(top: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sort by descending logit, and equal logits by ascending id."""
+    by_id = ids.argsort(dim=1)
+    top, ids = top.gather(1, by_id), ids.gather(1, by_id)
+    by_logit = top.argsort(dim=1, descending=True, stable=True)
+    return top.gather(1, by_logit), ids.gather(1, by_logit)

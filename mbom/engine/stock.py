@@ -1,0 +1,246 @@
+"""The one place that touches what transformers does not promise to keep: building its models, mapping names.
+
+Everything here was read in transformers 5.23.0, which the ``engine`` extra pins; a test fails on any other version.
+Classes are chosen by the table below, never by the checkpoint, and no code of a repository is ever imported:
+``auto_map`` is dropped before the configuration is built.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+import transformers
+from torch import nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
+from transformers.masking_utils import eager_mask
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+from mbom.engine.float64 import Skeleton, placeholder
+from mbom.errors import EngineError, FormatError
+from mbom.strictjson import Json
+
+PINNED = "5.23.0"
+
+# Model types whose stock class the tests hold against an ordinary full load, value by value.
+FAMILIES = frozenset(
+    {"deepseek_v3", "glm4_moe", "gpt_oss", "llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe"}
+)
+
+# Members of config.json that choose code, precision or extra outputs; the engine decides those.
+_DROPPED = frozenset(
+    {
+        "attn_implementation", "auto_map", "dtype", "experts_implementation", "output_attentions",
+        "output_hidden_states", "output_router_logits", "quantization_config", "return_dict", "torch_dtype",
+        "use_cache",
+    }
+)  # fmt: skip
+
+# Members that change logits after the output head. No stock class in the table reads them, so a checkpoint that sets
+# one means something else than would be computed.
+_LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+
+ATTENTION = "mbom_eager"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stock:
+    """A stock causal language model without weights.
+
+    Attributes:
+        model: the whole model; its parameters are placeholders.
+        base: the part below the output head: embeddings in, normalised residual stream out.
+        layers: the decoder layers with their module names, in order.
+        embedding: the name of the embedding matrix.
+        head: the name of the output matrix.
+        tied: whether the configuration makes those two one.
+        vocabulary: rows of the embedding.
+    """
+
+    model: Any
+    base: nn.Module
+    layers: tuple[tuple[str, nn.Module], ...]
+    embedding: str
+    head: str
+    tied: bool
+    vocabulary: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a checkpoint tensor goes: a parameter, and the conversion pattern that leads there, if any."""
+
+    parameter: str
+    pattern: str | None
+
+
+def _each_prompt_alone(
+    module: nn.Module,
+    query: torch.Tensor,  # (prompts, heads, positions, head size)
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,  # (1 or prompts, 1, positions, positions)
+    **rest: Any,
+) -> tuple[torch.Tensor, None]:
+    """Run the model's own eager attention prompt by prompt: its scores take heads x positions**2 numbers each."""
+    eager = sys.modules[type(module).__module__].eager_attention_forward
+    outputs = []
+    for i in range(query.shape[0]):
+        mask = attention_mask[i % attention_mask.shape[0], None] if attention_mask is not None else None
+        one = slice(i, i + 1)
+        outputs.append(eager(module, query[one], key[one], value[one], mask, **rest)[0])
+    return torch.cat(outputs), None
+
+
+AttentionInterface.register(ATTENTION, _each_prompt_alone)
+AttentionMaskInterface.register(ATTENTION, eager_mask)
+transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # its hints are about training
+
+
+def build(raw: Mapping[str, Json], *, tensors: int, device: torch.device) -> Stock:
+    """Build the stock model that ``config.json`` describes, without weights, its constants in float64.
+
+    Args:
+        raw: the configuration as the strict reader returned it.
+        tensors: how many tensors the checkpoint has; a layer has at least one, which bounds what a hostile
+            configuration can make this build.
+        device: where buffers and placeholders go. They are computed on the CPU, so that devices agree.
+
+    Raises:
+        EngineError: for a model type outside the table, or a setting that its stock class does not compute.
+        FormatError: for a configuration that the stock class cannot be built from.
+    """
+    model_type = raw.get("model_type")
+    if model_type not in FAMILIES:
+        raise EngineError(
+            f"config.json: the model type {model_type!r} cannot be measured; {', '.join(sorted(FAMILIES))} can"
+        )
+    assert isinstance(model_type, str)
+    layers = raw.get("num_hidden_layers")
+    if type(layers) is not int or not 0 < layers <= tensors:
+        raise FormatError(f"config.json: num_hidden_layers is {layers!r}; the checkpoint has {tensors} tensors")
+    for name in _LOGIT_CHANGES:
+        if raw.get(name) not in (None, 1, 1.0):
+            raise EngineError(f"config.json: {name} is {raw[name]!r}, which the stock class does not compute")
+    kept = {name: value for name, value in raw.items() if name not in _DROPPED and not name.startswith("_")}
+    try:
+        # deepcopy: the configuration class edits nested members in place.
+        config = CONFIG_MAPPING[model_type](**deepcopy(kept))
+        kind = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+        _check_architecture(raw, kind.__name__)
+        with Skeleton(), torch.no_grad():
+            model = kind._from_config(  # noqa: SLF001 - from_pretrained would read weights
+                config, dtype=torch.float64, attn_implementation=ATTENTION, experts_implementation="eager"
+            )
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        _unbuildable(model_type, error)
+    return _described(model.eval(), device)
+
+
+def _unbuildable(model_type: str, error: Exception) -> NoReturn:
+    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    raise FormatError(f"config.json: no {model_type} model can be built from it: {reason}") from error
+
+
+def _check_architecture(raw: Mapping[str, Json], name: str) -> None:
+    declared = raw.get("architectures")
+    if declared is not None and (not isinstance(declared, list) or name not in declared):
+        raise EngineError(f"config.json: architectures is {declared!r}; only {name} is measured for this model type")
+
+
+def _described(model: Any, device: torch.device) -> Stock:
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if type(embedding) is not nn.Embedding or type(head) is not nn.Linear:
+        raise EngineError(f"{type(model).__name__}: its embedding or output head is not a plain matrix")
+    names = {module: name for name, module in model.named_modules()}
+    tied = head.weight is embedding.weight
+    vocabulary = embedding.num_embeddings
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            empty = placeholder(parameter.shape, device)
+            module.register_parameter(name, nn.Parameter(empty, requires_grad=False))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, buffer.to(device))
+    base = model.base_model
+    return Stock(
+        model=model,
+        base=base,
+        layers=tuple((names[layer], layer) for layer in base.layers),
+        embedding=f"{names[embedding]}.weight",
+        head=f"{names[head]}.weight",
+        tied=tied,
+        vocabulary=vocabulary,
+    )
+
+
+class Conversion:
+    """transformers' own mapping of checkpoint names to parameters, and its merging of per-expert tensors."""
+
+    def __init__(self, stock: Stock) -> None:
+        self._model = stock.model
+        self._state = stock.model.state_dict()
+        transforms = get_model_conversion_mapping(stock.model)
+        self._renamings = [entry for entry in transforms if isinstance(entry, WeightRenaming)]
+        self._converters = [entry for entry in transforms if isinstance(entry, WeightConverter)]
+        self._by_pattern = {pattern: entry for entry in self._converters for pattern in entry.source_patterns}
+
+    @property
+    def parameters(self) -> Mapping[str, torch.Tensor]:
+        """Parameters and persistent buffers by name: what a checkpoint has to fill."""
+        return self._state
+
+    def target(self, name: str) -> Target | None:
+        """Return where the tensor of that name goes, or None when the model has no place for it."""
+        prefix = self._model.base_model_prefix
+        renamed, pattern = rename_source_key(name, self._renamings, self._converters, prefix, self._state)
+        if renamed not in self._state and name in self._state:
+            renamed, pattern = name, None
+        return Target(parameter=renamed, pattern=pattern) if renamed in self._state else None
+
+    def merged(self, parameter: str, sources: Iterable[tuple[str, str, torch.Tensor]]) -> torch.Tensor:
+        """Merge converted tensors into the parameter they make up.
+
+        Args:
+            parameter: the name of the parameter.
+            sources: (checkpoint name, pattern, values), experts in ascending order for each pattern.
+        """
+        sources = list(sources)
+        converter = deepcopy(self._by_pattern[sources[0][1]])
+        for name, pattern, values in sources:
+            converter.add_tensor(parameter, name, pattern, values)
+        result = converter.convert(parameter, model=self._model, config=self._model.config)[parameter]
+        return result[0] if isinstance(result, list) else result
+
+    def patterns(self, pattern: str) -> int:
+        """Return how many checkpoint tensors (of one expert, where it merges experts) a conversion consumes."""
+        return len(self._by_pattern[pattern].source_patterns)
+
+
+def natural(name: str) -> Any:
+    """Return the sort key under which layer 10 follows layer 9."""
+    return dot_natural_key(name)
+
+
+def expert_index(name: str) -> int | None:
+    """Return the number of the expert that a checkpoint tensor belongs to, or None."""
+    match = re.search(r"\.experts\.(\d{1,6})\.", name)
+    return int(match[1]) if match else None
+
+
+def experts_of(stock: Stock, parameter: str) -> int | None:
+    """Return the number of experts stacked in a parameter's first dimension, or None when it stacks none.
+
+    Matrices alone count: the vectors of all experts together are small, and are read with their layer.
+    """
+    path, _, name = parameter.rpartition(".")
+    module = stock.model.get_submodule(path)
+    count = getattr(module, "num_experts", None)
+    shape = getattr(module, name).shape
+    stacks = type(module).__name__.endswith("Experts") and len(shape) == 3 and shape[0] == count
+    return int(shape[0]) if stacks else None

@@ -1,0 +1,211 @@
+"""The forward pass of a stock model that holds one layer's dense weights and one expert at a time.
+
+Hooks read a layer's weights just before it runs and drop them after. The eager forward of a mixture of experts asks
+its fused parameter for one expert after another, in ascending order; an object that reads from disk answers.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from mbom.engine.checkpoint import Checkpoint
+from mbom.engine.float64 import Float64
+from mbom.engine.plan import Plan, Source
+from mbom.engine.stock import Conversion, Stock
+from mbom.engine.weights import Weight, WeightPass
+from mbom.errors import FormatError
+
+# Bytes of a matrix that is read by rows held at once, in its stored type; float64 takes up to eight times as much.
+ROWS_BYTES = 16 << 20
+
+
+class Experts:
+    """Stands in for a fused expert parameter (experts, ., .): indexing reads, decodes and merges one expert.
+
+    Experts that nobody asks for are read as well, without decoding, because their bytes are part of the record.
+    """
+
+    def __init__(
+        self, parameter: str, sources: Source | tuple[tuple[Source, ...], ...], streamed: "StreamedModel"
+    ) -> None:
+        self._parameter = parameter
+        self._sources = sources
+        self._streamed = streamed
+        self._shape = tuple(streamed.conversion.parameters[parameter].shape[1:])
+        self._count = streamed.conversion.parameters[parameter].shape[0]
+        self._next = 0
+        # A tensor that stacks all experts is one pass through the whole layer.
+        self._stack = streamed.begin(sources.weight) if isinstance(sources, Source) else None
+
+    def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
+        """Return the matrix of one expert; indices may only rise, because a digest is computed in order."""
+        expert = int(index)
+        assert self._next <= expert < self._count, f"{self._parameter}: expert {expert} asked for after {self._next}"
+        with self._streamed.mode.paused():
+            self._skip_to(expert)
+            values = self._read(expert)
+        self._next = expert + 1
+        if tuple(values.shape) != self._shape:
+            raise FormatError(f"{self._parameter}: expert {expert} is {list(values.shape)}, not {list(self._shape)}")
+        return values
+
+    def finish(self) -> int:
+        """Read what nobody asked for and return the number of experts."""
+        self._skip_to(self._count)
+        self._next = self._count
+        return self._count
+
+    def _skip_to(self, expert: int) -> None:
+        if self._stack is not None:
+            self._stack.skip(expert - self._next)
+        else:
+            assert isinstance(self._sources, tuple)
+            for sources in self._sources[self._next : expert]:
+                for source in sources:
+                    self._streamed.begin(source.weight).skip()
+
+    def _read(self, expert: int) -> torch.Tensor:
+        if self._stack is not None:
+            return self._stack.read(1)[0]
+        assert isinstance(self._sources, tuple)
+        parts = [
+            (source.weight.name, str(source.pattern), self._streamed.begin(source.weight).read())
+            for source in self._sources[expert]
+        ]
+        return self._streamed.conversion.merged(self._parameter, parts)[0]
+
+
+class StreamedModel:
+    """A stock model whose weights come from a checkpoint while it runs.
+
+    Attributes:
+        mode: the float64 mode that the forward pass runs under.
+        experts_read: experts read so far, over all layers.
+    """
+
+    def __init__(
+        self, stock: Stock, conversion: Conversion, plan: Plan, checkpoint: Checkpoint, device: torch.device
+    ) -> None:
+        self.stock = stock
+        self.conversion = conversion
+        self.plan = plan
+        self.mode = Float64()
+        self.experts_read = 0
+        self._checkpoint = checkpoint
+        self._device = device
+        self._placeholders: dict[str, Any] = {}
+
+    def begin(self, weight: Weight) -> WeightPass:
+        """Begin a pass over a weight."""
+        return WeightPass(weight, self._checkpoint, self._device)
+
+    def residual(self, ids: torch.Tensor, on_layer: Callable[[int, torch.Tensor], None]) -> torch.Tensor:
+        """Run everything below the output head once.
+
+        Args:
+            ids: (prompts, positions) token ids, padded on the right: causal models ignore what comes later.
+            on_layer: called with the index of each layer and the residual stream after it, shape of the result.
+
+        Returns:
+            (prompts, positions, hidden size) float64, normalised as the output head expects it.
+        """
+        embedded = self._embedded(ids)
+        self._load("")
+        with torch.no_grad(), self.mode, self._hooks(on_layer):
+            output = self.stock.base(inputs_embeds=embedded, use_cache=False)
+        self._drop("")
+        result = output.last_hidden_state
+        assert isinstance(result, torch.Tensor)
+        return result
+
+    def rows(self, weight: Weight) -> Iterator[torch.Tensor]:
+        """Yield a plain matrix in float64 by blocks of rows, in order."""
+        passing = self.begin(weight)
+        while passing.position < weight.shape[0]:
+            yield passing.read(self._rows_at_once(weight, passing.position))
+
+    def read_unused(self) -> tuple[str, ...]:
+        """Read and hash the stored tensors that the forward pass has no place for, and return their names."""
+        names = tuple(self._checkpoint.unread())
+        for name in names:
+            self._checkpoint.stored(name).skip()
+        return names
+
+    def _rows_at_once(self, weight: Weight, position: int) -> int:
+        record = self._checkpoint.records[weight.stored[0]]
+        row_bytes = max(1, (record.end - record.start) // weight.shape[0])
+        return min(max(1, ROWS_BYTES // row_bytes), weight.shape[0] - position)
+
+    def _embedded(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the embedding's rows for (prompts, positions) ids; the other rows are hashed and forgotten."""
+        weight = self.plan.embedding
+        stored = self._checkpoint.stored(weight.stored[0])
+        wanted, where = torch.unique(ids, return_inverse=True)  # ascending
+        kept = []
+        while stored.position < weight.shape[0]:
+            first = stored.position
+            block = stored.read(self._rows_at_once(weight, first))
+            inside = wanted[(wanted >= first) & (wanted < stored.position)] - first
+            kept.append(weight.decode(block[inside]))
+        return torch.cat(kept)[where].to(self._device)
+
+    @contextmanager
+    def _hooks(self, on_layer: Callable[[int, torch.Tensor], None]) -> Iterator[None]:
+        handles = []
+        for index, (name, layer) in enumerate(self.stock.layers):
+            handles.append(layer.register_forward_pre_hook(self._before(name)))
+            handles.append(layer.register_forward_hook(self._after(index, name, on_layer)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _before(self, name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _args: object) -> None:
+            with self.mode.paused():
+                self._load(name)
+
+        return hook
+
+    def _after(self, index: int, name: str, on_layer: Callable[[int, torch.Tensor], None]) -> Callable[..., None]:
+        def hook(_module: nn.Module, _args: object, output: object) -> None:
+            with self.mode.paused():
+                self._drop(name)
+            hidden = output[0] if isinstance(output, tuple) else output
+            assert isinstance(hidden, torch.Tensor)
+            on_layer(index, hidden)
+
+        return hook
+
+    def _load(self, layer: str) -> None:
+        for parameter, weight in self.plan.dense.get(layer, {}).items():
+            self._put(parameter, self.begin(weight).read())
+        for parameter, stacked in self.plan.stacked.items():
+            if parameter.startswith(f"{layer}."):
+                self._put(parameter, Experts(parameter, stacked, self))
+
+    def _put(self, parameter: str, value: torch.Tensor | Experts) -> None:
+        path, _, name = parameter.rpartition(".")
+        module = self.stock.model.get_submodule(path)
+        self._placeholders[parameter] = getattr(module, name)
+        if isinstance(value, Experts):
+            delattr(module, name)  # a module insists that what is registered as a parameter stays one
+        elif isinstance(self._placeholders[parameter], nn.Parameter):
+            value = nn.Parameter(value, requires_grad=False)
+        setattr(module, name, value)
+
+    def _drop(self, layer: str) -> None:
+        experts = 0
+        for parameter in [p for p in self._placeholders if not layer or p.startswith(f"{layer}.")]:
+            path, _, name = parameter.rpartition(".")
+            module = self.stock.model.get_submodule(path)
+            value = getattr(module, name)
+            if isinstance(value, Experts):
+                experts = value.finish()
+                delattr(module, name)
+            setattr(module, name, self._placeholders.pop(parameter))
+        self.experts_read += experts

@@ -1,0 +1,192 @@
+"""One sequential read of one file, which gives every digest that anybody wants of it.
+
+Nothing is memory-mapped: a mapped file that somebody truncates kills the process. What the parsers see are the bytes
+that were hashed, never a second read.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+from safetensors import SafetensorError, safe_open
+
+from mbom.errors import ChangedError, FormatError, RefusedError, StorageError
+from mbom.source import LocalFile
+from mbom.tensorfile import PREFIX, Header, TensorInfo, header_length, parse_header
+
+# Small enough that what the kernel copied is still in the second-level cache for both digests: measured 4 to 8 % less
+# processor time than 8 MiB.
+CHUNK = 1 << 20
+HEAD = 512  # bytes kept of every file, to tell pointers, web pages and pickles by how they begin
+
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What one pass over a file found.
+
+    ``header`` and ``blake3`` (one digest for each tensor of the header, in its order) are filled for a safetensors
+    file that was read as such, or ``malformed`` says why not; ``disagreement`` says how the safetensors library reads
+    the header otherwise. ``git_blob`` and ``content`` are filled where they were asked for; ``head`` is how the file
+    begins.
+    """
+
+    name: str
+    path: Path
+    size: int
+    sha256: str
+    head: bytes
+    git_blob: str | None = None
+    content: bytes | None = None
+    header: Header | None = None
+    blake3: tuple[str, ...] = ()
+    malformed: str | None = None
+    disagreement: str | None = None
+
+
+def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], None]) -> Reading:
+    """Read a file once, from its first byte to its last.
+
+    Args:
+        local: the file; a git blob id is computed where one is advertised for it.
+        tensors: whether to read it as safetensors and take the digest of each tensor.
+        keep: whether to keep its bytes.
+        tick: called with the number of bytes after every chunk; an exception from it ends the reading.
+
+    Raises:
+        RefusedError: when it is a link, a device, a pipe.
+        ChangedError: when its size, time or inode changes while it is read.
+        StorageError: when the system cannot read it.
+    """
+    try:
+        descriptor = os.open(local.path, _FLAGS)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise RefusedError(f"{local.name}: a symbolic link; mbom reads regular files only") from error
+        raise StorageError(f"{local.name}: cannot be opened: {error.strerror}") from error
+    try:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise RefusedError(f"{local.name}: not a regular file; mbom reads regular files only")
+        stream = _Stream(descriptor, before.st_size, git=local.advertised.git_blob is not None, keep=keep, tick=tick)
+        header, malformed, disagreement = None, None, None
+        if tensors:
+            try:
+                header = _header(stream, local.name)
+                disagreement = _disagreement(local.path, header)
+            except FormatError as error:
+                malformed = str(error)
+        digests = stream.rest(header.tensors if header is not None else ())
+        after = os.fstat(descriptor)
+    except OSError as error:
+        raise StorageError(f"{local.name}: cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    if _identity(before) != _identity(after) or stream.position != before.st_size:
+        raise ChangedError(f"{local.name}: changed while it was read; stop whatever writes to it and try again")
+    return Reading(
+        name=local.name,
+        path=local.path,
+        size=before.st_size,
+        sha256=stream.sha256.hexdigest(),
+        head=bytes(stream.head),
+        git_blob=stream.sha1.hexdigest() if stream.sha1 is not None else None,
+        content=bytes(stream.content) if stream.content is not None else None,
+        header=header,
+        blake3=digests,
+        malformed=malformed,
+        disagreement=disagreement,
+    )
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class _Stream:
+    """A file's bytes in order; whatever is taken from it has been hashed."""
+
+    def __init__(self, descriptor: int, size: int, *, git: bool, keep: bool, tick: Callable[[int], None]) -> None:
+        self._descriptor = descriptor
+        self._buffer = memoryview(bytearray(min(size, CHUNK)))
+        self._tick = tick
+        self.size = size
+        self.position = 0
+        self.head = bytearray()
+        self.sha256 = hashlib.sha256()
+        self.sha1 = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False) if git else None
+        self.content = bytearray() if keep else None
+
+    def chunk(self, limit: int) -> memoryview:
+        """Return up to ``limit`` further bytes, valid until the next call; empty at the end that the size promised."""
+        want = min(limit, self.size - self.position, len(self._buffer))
+        view = self._buffer[: os.readv(self._descriptor, [self._buffer[:want]]) if want else 0]
+        self.sha256.update(view)
+        if self.sha1 is not None:
+            self.sha1.update(view)
+        if self.content is not None:
+            self.content += view
+        if len(self.head) < HEAD:
+            self.head += view[: HEAD - len(self.head)]
+        self.position += len(view)
+        self._tick(len(view))
+        return view
+
+    def exactly(self, count: int) -> bytes:
+        """Return the next ``count`` bytes, or fewer where the file ends."""
+        found = bytearray()
+        while len(found) < count and (view := self.chunk(count - len(found))):
+            found += view
+        return bytes(found)
+
+    def rest(self, tensors: Sequence[TensorInfo]) -> tuple[str, ...]:
+        """Read to the end, and return the BLAKE3 of each of ``tensors``, which tile the rest of the file."""
+        digests: list[str] = []
+        hasher = blake3()
+        while view := self.chunk(CHUNK):
+            start, end = self.position - len(view), self.position
+            while len(digests) < len(tensors) and tensors[len(digests)].end <= end:
+                tensor = tensors[len(digests)]
+                hasher.update(view[max(tensor.start - start, 0) : tensor.end - start])
+                digests.append(hasher.hexdigest())
+                hasher = blake3()
+            if len(digests) < len(tensors):
+                hasher.update(view[max(tensors[len(digests)].start - start, 0) :])
+        digests.extend(blake3().hexdigest() for _ in tensors[len(digests) :])  # empty tensors behind the last byte
+        return tuple(digests)
+
+
+def _header(stream: _Stream, name: str) -> Header:
+    """Take the header from the front of the stream.
+
+    Raises:
+        FormatError: as ``parse_header``.
+    """
+    size = stream.size
+    prefix = stream.exactly(PREFIX)
+    return parse_header(prefix + stream.exactly(header_length(prefix, size, name)), size, name)
+
+
+def _disagreement(path: Path, header: Header) -> str | None:
+    """Compare a header with the table that the safetensors library reads; return how they differ, None if equal.
+
+    The library opens the file a second time, so its word is an opinion on our parser, and no digest rests on it.
+    """
+    ours = {tensor.name: (tensor.dtype, list(tensor.shape)) for tensor in header.tensors}
+    try:
+        # "pread" keeps the library from mapping the file.
+        with safe_open(path, framework="np", backend="pread") as opened:
+            slices = ((name, opened.get_slice(name)) for name in opened.keys())  # noqa: SIM118 - not a mapping
+            theirs = {name: (part.get_dtype(), list(part.get_shape())) for name, part in slices}
+    except (SafetensorError, OSError) as error:
+        return f"the library refuses the file: {error}"
+    if ours == theirs:
+        return None
+    name = min(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+    return f"{name} is {ours.get(name)} in this reader and {theirs.get(name)} in the library"

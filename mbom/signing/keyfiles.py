@@ -1,0 +1,206 @@
+"""Key files: a private key that only its owner can read, and the public half beside it."""
+
+import os
+import secrets
+import shlex
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from mbom.errors import AccessError, KeyFileError, StorageError, UsageError
+from mbom.signing.keys import KEY_FILE_LIMIT, PublicKey, supported
+
+DEFAULT_NAME = "key.pem"
+PASSWORD_LIMIT = 1023  # bytes; OpenSSL takes no more
+
+
+def public_path(private: Path) -> Path:
+    """Return where the public half of ``private`` lies: the same name with the suffix ``.pub``."""
+    return private.with_suffix(".pub")
+
+
+def generate(private: Path, *, password: bytes | None = None) -> PublicKey:
+    """Make an ECDSA P-256 key: ``private`` (PKCS#8 PEM, mode 0600) and its public half beside it (SPKI PEM).
+
+    Both files are complete on disk before either gets its name, and a name that is taken is never replaced. A password
+    is stretched by ``cryptography``'s default (PBKDF2, 2,048 rounds), so that it should be long.
+
+    Args:
+        private: the private key's file, such as ``release.pem``; the folder must exist.
+        password: encrypts the private key (AES-256) when given.
+
+    Raises:
+        UsageError: when there is no name, or it ends in ``.pub``, or the password is empty or too long.
+        KeyFileError: when one of the two files exists.
+        StorageError: when a file cannot be written.
+    """
+    if not private.name:
+        raise UsageError(f"{private}: a folder, where the name of a key file belongs")
+    public = public_path(private)
+    if public == private:
+        raise UsageError(f"{private}: the suffix .pub is for the public half; name the private key with .pem")
+    if password is not None and not 0 < len(password) <= PASSWORD_LIMIT:
+        raise UsageError(f"a key password has 1 to {PASSWORD_LIMIT} bytes, this one has {len(password)}")
+    for path in (private, public):
+        if os.path.lexists(path):
+            raise _taken(path)
+    key = ec.generate_private_key(ec.SECP256R1())
+    encryption = serialization.NoEncryption() if password is None else serialization.BestAvailableEncryption(password)
+    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    half = PublicKey(key.public_key())
+    _publish(private, secret, public, half.pem)
+    return half
+
+
+def default_key(folder: Path) -> tuple[Path, bool]:
+    """Return the key in ``folder``, which is made with the folder on first use.
+
+    Of several processes that come first at the same moment, one makes the key and all return it.
+
+    Returns:
+        The private key's path, and whether this call made it.
+
+    Raises:
+        KeyFileError: when the public half lies there alone.
+        StorageError: when the folder or a file cannot be written.
+    """
+    path = folder / DEFAULT_NAME
+    if os.path.lexists(path):
+        return path, False
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be made: {error.strerror}") from error
+    try:
+        generate(path)
+    except KeyFileError:
+        if not os.path.lexists(path):
+            raise
+        return path, False
+    return path, True
+
+
+def load_private(path: Path, password: Callable[[], bytes] | None = None) -> ec.EllipticCurvePrivateKey:
+    """Read a private key in PEM: PKCS#8, or what ``openssl ecparam -genkey`` writes.
+
+    Args:
+        path: the key file; a link to it is followed.
+        password: asked once, and only when the key is encrypted.
+
+    Raises:
+        KeyFileError: when the file is missing, readable by others, malformed, not ECDSA, or on another curve.
+        AccessError: when the key is encrypted and the password is missing or wrong.
+    """
+    data, mode = _read(path)
+    if mode & 0o077:
+        raise KeyFileError(
+            f"{path}: mode {mode:04o} opens a private key to other users; run: chmod 600 {shlex.quote(str(path))}"
+        )
+    # Foreign errors are not chained here: what they quote from a private key is not ours to vouch for.
+    try:
+        key = serialization.load_pem_private_key(data, None)
+    except TypeError:  # what cryptography raises for an encrypted key
+        return _checked(_decrypt(path, data, password), path)
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyFileError(f"{path}: not a private key in PEM, or damaged") from None
+    return _checked(key, path)
+
+
+def load_public(path: Path) -> PublicKey:
+    """Read a public key file: one SubjectPublicKeyInfo in PEM.
+
+    Raises:
+        KeyFileError: when the file is missing, or holds anything else.
+    """
+    return PublicKey.from_pem(_read(path)[0], what=str(path))
+
+
+def _decrypt(path: Path, data: bytes, password: Callable[[], bytes] | None) -> object:
+    if password is None:
+        raise AccessError(f"{path}: the key is encrypted, and no password was given")
+    try:
+        return serialization.load_pem_private_key(data, password())
+    except (ValueError, TypeError):  # a TypeError stands for an empty password
+        raise AccessError(f"{path}: the password does not open the key") from None
+    except UnsupportedAlgorithm:
+        raise KeyFileError(f"{path}: encrypted with a cipher that is not supported") from None
+
+
+def _checked(key: object, path: Path) -> ec.EllipticCurvePrivateKey:
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        kind = type(key).__name__.removesuffix("PrivateKey")
+        raise KeyFileError(f"{path}: the key is {kind}; mbom takes ECDSA on P-256, P-384 or P-521")
+    supported(key.public_key(), what=str(path))
+    return key
+
+
+def _read(path: Path) -> tuple[bytes, int]:
+    """Return the content and the permission bits of a regular file, both from one open descriptor."""
+    try:
+        # O_NONBLOCK: opening a named pipe must not wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise KeyFileError(f"{path}: not a regular file, so no key")
+            data = file.read(KEY_FILE_LIMIT + 1)
+    except FileNotFoundError as error:
+        raise KeyFileError(f"{path}: no such key file") from error
+    except OSError as error:
+        raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(data) > KEY_FILE_LIMIT:
+        raise KeyFileError(f"{path}: larger than {KEY_FILE_LIMIT} bytes, which no key is")
+    return data, stat.S_IMODE(status.st_mode)
+
+
+def _taken(path: Path) -> KeyFileError:
+    return KeyFileError(f"{path}: exists, and a key is never overwritten; choose another name or move it away")
+
+
+def _publish(private: Path, secret: bytes, public: Path, half: bytes) -> None:
+    """Write both halves under temporary names, then give them their names without replacing anything.
+
+    The private key is named first: whoever holds that name is the one maker of the pair.
+    """
+    written: list[Path] = []
+    try:
+        for path, data, mode in ((private, secret, 0o600), (public, half, 0o644)):
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+            written.append(temporary)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+        _name(written[0], private)
+        try:
+            _name(written[1], public)
+        except (KeyFileError, OSError):
+            private.unlink()  # made a moment ago, by this call
+            raise
+        _sync(private.parent)
+    except OSError as error:
+        raise StorageError(f"{private}: the key cannot be written: {error.strerror}") from error
+    finally:
+        for temporary in written:
+            temporary.unlink(missing_ok=True)
+
+
+def _name(temporary: Path, path: Path) -> None:
+    # link, unlike rename, fails when the name is taken.
+    try:
+        os.link(temporary, path)
+    except FileExistsError as error:
+        raise _taken(path) from error
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,104 @@
+"""The oracle of the engine: the whole model in memory, loaded by transformers as anybody would.
+
+Its float64 is made by another route than the engine's: while it runs, the names ``torch.float32`` and ``Tensor.float``,
+by which model code asks for narrow floats, mean float64.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tinymodels import TinyModel
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullRun:
+    """What the whole model computed for (prompts, positions) ids: logits, residual stream after each layer, experts.
+
+    ``experts`` holds the ids given to each expert module, ``scores`` what its router ranked last, by layer.
+    """
+
+    logits: Tensor
+    residual: list[Tensor]
+    experts: dict[int, Tensor]
+
+
+@contextmanager
+def float32_means_float64() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("float32", "float"):
+            patch.setattr(torch, name, torch.float64)
+        patch.setattr(Tensor, "float", Tensor.double)
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+def run(model: TinyModel, ids: Tensor, folder: Path, *, dtype: torch.dtype) -> FullRun:
+    """Run the values of a checkpoint, written to ``folder`` without quantisation, through an ordinary full load."""
+    loaded = load(model, folder, dtype=dtype)
+    residual: list[Tensor] = []
+    experts: dict[int, Tensor] = {}
+    for index, layer in enumerate(loaded.model.layers):
+        layer.register_forward_hook(lambda _m, _a, out: residual.append(out[0] if isinstance(out, tuple) else out))
+        for module in layer.modules():
+            if type(module).__name__.endswith("Experts"):
+                module.register_forward_pre_hook(
+                    lambda _m, args, kwargs, index=index: experts.__setitem__(
+                        index, next(v for v in [*args[1:], *kwargs.values()] if not v.is_floating_point())
+                    ),
+                    with_kwargs=True,
+                )
+    with torch.no_grad():
+        if dtype == torch.float64:
+            with float32_means_float64():
+                recompute_constants(loaded)
+                logits = loaded(ids, use_cache=False).logits
+        else:
+            logits = loaded(ids, use_cache=False).logits
+    assert logits.dtype == dtype
+    return FullRun(logits=logits, residual=residual, experts=experts)
+
+
+def load(model: TinyModel, folder: Path, *, dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    folder.mkdir(exist_ok=True)
+    config = {name: value for name, value in model.config.items() if name != "quantization_config"}
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": str(dtype).removeprefix("torch.")}))
+    save_file(
+        {name: value.contiguous() for name, value in model.values.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    loaded, report = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, attn_implementation="eager", experts_implementation="eager", output_loading_info=True
+    )
+    assert not report["missing_keys"]
+    return loaded.to(dtype).eval()
+
+
+def recompute_constants(loaded: Any) -> None:
+    """Compute rotary frequencies anew; under ``float32_means_float64`` they come out in float64."""
+    for module in loaded.modules():
+        if hasattr(module, "inv_freq"):
+            fresh = type(module)(loaded.config)
+            assert fresh.inv_freq.dtype == torch.float64
+            assert not torch.equal(fresh.inv_freq, module.inv_freq.to(torch.float32).to(torch.float64))
+            module.inv_freq, module.original_inv_freq = fresh.inv_freq, fresh.original_inv_freq
+
+
+def relative(measured: Tensor, expected: Tensor) -> float:
+    """Return the relative L2 error."""
+    assert measured.shape == expected.shape
+    return float(torch.linalg.vector_norm(measured - expected) / torch.linalg.vector_norm(expected))

@@ -1,0 +1,100 @@
+"""The evidence folder: strict reading, and writing that leaves a whole bundle or none."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mbom import bundle
+from mbom.errors import FormatError, StorageError, UsageError
+
+MEMBERS = {
+    bundle.INVENTORY: b"{}",
+    bundle.BOM: b"{}",
+    bundle.shard_member("model-00000-of-00002.safetensors"): b"one",
+    bundle.shard_member("part/model.safetensors"): b"two",
+}
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    bundle.write(tmp_path / "a.mbom", MEMBERS, force=False)
+    assert bundle.read(tmp_path / "a.mbom") == MEMBERS
+    assert leftovers(tmp_path) == ["a.mbom"]
+
+
+def test_an_existing_bundle_stays_without_force(tmp_path: Path) -> None:
+    bundle.write(tmp_path / "a.mbom", MEMBERS, force=False)
+    with pytest.raises(UsageError, match="--force"):
+        bundle.write(tmp_path / "a.mbom", {bundle.BOM: b"new"}, force=False)
+    assert bundle.read(tmp_path / "a.mbom") == MEMBERS
+
+
+def test_force_swaps_the_whole_bundle(tmp_path: Path) -> None:
+    bundle.write(tmp_path / "a.mbom", MEMBERS, force=False)
+    bundle.write(tmp_path / "a.mbom", {bundle.BOM: b"new"}, force=True)
+    assert bundle.read(tmp_path / "a.mbom") == {bundle.BOM: b"new"}
+    assert leftovers(tmp_path) == ["a.mbom"]
+
+
+def test_force_replaces_nothing_but_a_bundle(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "cat.jpg").write_bytes(b"precious")
+    with pytest.raises(UsageError, match=r"cat\.jpg"):
+        bundle.write(folder, MEMBERS, force=True)
+    assert (folder / "cat.jpg").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("extra.txt", lambda path: path.write_text("x")),
+        ("Bom.cdx.json", lambda path: path.write_text("{}")),
+        ("shards/readme", lambda path: path.write_text("x")),
+        ("behaviour.json", lambda path: path.symlink_to("inventory.json")),
+        ("behaviour.json", os.mkfifo),
+        ("behaviour.json", lambda path: path.mkdir()),
+        ("sub", lambda path: path.mkdir()),
+    ],
+    ids=["a stranger", "other case", "stranger among shards", "a link", "a pipe", "a folder as member", "a folder"],
+)
+def test_a_member_that_no_bundle_holds_is_refused(tmp_path: Path, name: str, make) -> None:  # type: ignore[no-untyped-def]
+    bundle.write(tmp_path / "a.mbom", MEMBERS, force=False)
+    make(tmp_path / "a.mbom" / name)
+    with pytest.raises(FormatError, match=r"bundle: "):
+        bundle.read(tmp_path / "a.mbom")
+
+
+def test_a_member_over_its_limit_is_refused(tmp_path: Path) -> None:
+    bundle.write(tmp_path / "a.mbom", MEMBERS, force=False)
+    with (tmp_path / "a.mbom" / bundle.BEHAVIOUR).open("wb") as file:
+        file.truncate(bundle.MEMBERS[bundle.BEHAVIOUR][1] + 1)
+    with pytest.raises(FormatError, match="larger than"):
+        bundle.read(tmp_path / "a.mbom")
+
+
+def test_shards_nested_without_end_are_refused(tmp_path: Path) -> None:
+    deep = tmp_path / "a.mbom" / "shards" / "/".join(["d"] * (bundle.PATH_DEPTH_LIMIT + 1))
+    deep.mkdir(parents=True)
+    with pytest.raises(FormatError, match="nested deeper"):
+        bundle.read(tmp_path / "a.mbom")
+
+
+def test_a_missing_bundle_names_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="mbom attest"):
+        bundle.read(tmp_path / "none.mbom")
+
+
+def test_a_file_in_place_of_a_bundle_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mbom").write_bytes(b"")
+    with pytest.raises(FormatError, match="a bundle is a folder"):
+        bundle.read(tmp_path / "a.mbom")
+
+
+def test_a_missing_parent_is_named_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="does not exist"):
+        bundle.check_target(tmp_path / "no" / "a.mbom", force=False)

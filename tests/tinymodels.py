@@ -1,0 +1,201 @@
+"""Tiny random checkpoints of each model family, on disk the way publishers store them, with an inventory.
+
+Weights are large enough for attention and routers to be far from uniform: a forgotten bias or a swapped expert shows.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mbom import digest, tensorfile
+from mbom.inventory.record import FileRecord, Inventory, TensorRecord
+from mbom.source import Origin
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+COMMON: dict[str, Any] = {
+    "vocab_size": 256, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 512, "tie_word_embeddings": False,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+MOE: dict[str, Any] = {"num_experts_per_tok": 2, "moe_intermediate_size": 32}
+LATENT: dict[str, Any] = {
+    "q_lora_rank": 32, "kv_lora_rank": 32, "qk_rope_head_dim": 16, "qk_nope_head_dim": 16, "v_head_dim": 16,
+    "num_key_value_heads": 4, "n_group": 2, "topk_group": 1, "first_k_dense_replace": 1, "n_routed_experts": 8,
+    "n_shared_experts": 1, "routed_scaling_factor": 2.5,
+    "rope_scaling": {
+        "rope_type": "yarn", "factor": 40.0, "original_max_position_embeddings": 64, "mscale": 1.0,
+        "mscale_all_dim": 1.0, "beta_fast": 32, "beta_slow": 1,
+    },
+}  # fmt: skip
+LLAMA3_ROPE: dict[str, Any] = {
+    "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}  # fmt: skip
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "gpt_oss": {**COMMON, **MOE, "num_local_experts": 8, "intermediate_size": 32, "sliding_window": 8},
+    "qwen3_moe": {**COMMON, **MOE, "num_experts": 8, "norm_topk_prob": True},
+    "deepseek_v3": {**{k: v for k, v in COMMON.items() if k != "head_dim"}, **MOE, **LATENT},
+    "mixtral": {**COMMON, **MOE, "num_local_experts": 4, "intermediate_size": 32},
+    "llama": {**COMMON, "rope_scaling": LLAMA3_ROPE, "attention_bias": True},
+    "glm4_moe": {**COMMON, **MOE, "n_routed_experts": 8, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1},
+    "mistral": {**COMMON, "sliding_window": 8},
+    "qwen2": COMMON,
+    "qwen3": {**COMMON, "tie_word_embeddings": True},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyModel:
+    """A checkpoint in a folder: ``values`` is what its tensors stand for, before any quantisation, in float64."""
+
+    folder: Path
+    config: dict[str, Any]
+    values: Mapping[str, Tensor] = field(repr=False)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        return {path.name: path for path in sorted(self.folder.iterdir())}
+
+    def inventory(self) -> Inventory:
+        return inventory(self.folder)
+
+
+def build(
+    model_type: str,
+    folder: Path,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.bfloat16,
+    alter: Callable[[dict[str, Tensor]], None] | None = None,
+    **changes: object,
+) -> TinyModel:
+    """Write a random checkpoint of a family to ``folder``; ``changes`` go into its configuration.
+
+    ``alter`` may change the tensors, by their names on disk, before they are written.
+    """
+    import transformers
+
+    torch.manual_seed(seed)
+    config = transformers.CONFIG_MAPPING[model_type](**{**FAMILIES[model_type], **changes})
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for name, value in [*model.named_parameters(), *model.named_buffers()]:
+            if "inv_freq" not in name:
+                randomise(name, value)
+    # The tool that publishers use writes the names that publishers have.
+    model.to(dtype).save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    tensors = load_file(folder / "model.safetensors")
+    if alter is not None:
+        alter(tensors)
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return described(folder, {name: tensor.to(torch.float64) for name, tensor in tensors.items()})
+
+
+def described(folder: Path, values: Mapping[str, Tensor]) -> TinyModel:
+    return TinyModel(folder=folder, config=json.loads((folder / "config.json").read_text()), values=values)
+
+
+def randomise(name: str, value: Tensor) -> None:
+    """Fill a parameter: norms near one, everything else with a spread that keeps activations of order one."""
+    if "norm" in name and name.endswith("weight"):
+        value.normal_(1.0, 0.1)
+    elif value.ndim == 1 or name.endswith("bias"):
+        value.normal_(0.0, 0.2)
+    elif "embed_tokens" in name:
+        value.normal_(0.0, 1.0)
+    else:
+        value.normal_(0.0, 1.5 * max(value.shape[-1], 1) ** -0.5)
+
+
+def quantise_mxfp4(model: TinyModel) -> TinyModel:
+    """Rewrite a gpt_oss checkpoint with its experts in MXFP4, as the publisher ships it."""
+    tensors = load_file(model.folder / "model.safetensors")
+    values = dict(model.values)
+    for name in [name for name in tensors if name.endswith(("experts.gate_up_proj", "experts.down_proj"))]:
+        blocks, scales, exact = to_mxfp4(tensors.pop(name).transpose(1, 2))
+        tensors[f"{name}_blocks"], tensors[f"{name}_scales"] = blocks, scales
+        values[name] = exact.transpose(1, 2)
+    return _requantised(model, tensors, values, {"quant_method": "mxfp4"})
+
+
+def to_mxfp4(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Round (..., G * 32) to MXFP4; return blocks (..., G, 16), scales (..., G), and the values that they stand for."""
+    groups = weight.to(torch.float64).unflatten(-1, (-1, 32))
+    exponent = torch.floor(torch.log2(groups.abs().amax(-1).clamp_min(2.0**-100))) - 2
+    scaled = groups / torch.exp2(exponent).unsqueeze(-1)
+    grid = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0], dtype=torch.float64)
+    magnitude = (scaled.abs().clamp(max=6.0).unsqueeze(-1) - grid).abs().argmin(-1)
+    codes = magnitude + 8 * (scaled < 0)
+    exact = grid[magnitude] * torch.where(scaled < 0, -1.0, 1.0) * torch.exp2(exponent).unsqueeze(-1)
+    pairs = codes.unflatten(-1, (16, 2)).to(torch.uint8)
+    return pairs[..., 0] | (pairs[..., 1] << 4), (exponent + 127).to(torch.uint8), exact.flatten(-2)
+
+
+def quantise_fp8(model: TinyModel) -> TinyModel:
+    """Rewrite a checkpoint with its projections in FP8 blocks of 128 x 128, the last ones ragged."""
+    tensors = load_file(model.folder / "model.safetensors")
+    values = dict(model.values)
+    for name in [name for name in tensors if "_proj" in name and name.endswith(".weight")]:
+        stored, scales, exact = to_fp8(tensors[name])
+        tensors[name], tensors[f"{name}_scale_inv"] = stored, scales
+        values[name] = exact
+    description = {
+        "quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128],
+    }  # fmt: skip
+    return _requantised(model, tensors, values, description)
+
+
+def to_fp8(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Round (O, I) to FP8; return the stored values, one float32 scale a block, and the values they stand for."""
+    stored = torch.empty(weight.shape, dtype=torch.float8_e4m3fn)
+    exact = torch.empty(weight.shape, dtype=torch.float64)
+    scales = torch.empty((-(-weight.shape[0] // 128), -(-weight.shape[1] // 128)), dtype=torch.float32)
+    for i in range(scales.shape[0]):
+        for j in range(scales.shape[1]):
+            block = (slice(128 * i, 128 * i + 128), slice(128 * j, 128 * j + 128))
+            scales[i, j] = weight[block].to(torch.float32).abs().max() / 448
+            stored[block] = (weight[block].to(torch.float32) / scales[i, j]).to(torch.float8_e4m3fn)
+            exact[block] = stored[block].to(torch.float64) * scales[i, j].to(torch.float64)
+    return stored, scales, exact
+
+
+def _requantised(
+    model: TinyModel, tensors: dict[str, Tensor], values: Mapping[str, Tensor], description: dict[str, Any]
+) -> TinyModel:
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(tensors, model.folder / "model.safetensors", metadata={"format": "pt"})
+    config = {**model.config, "quantization_config": description}
+    (model.folder / "config.json").write_text(json.dumps(config, indent=1))
+    return described(model.folder, values)
+
+
+def inventory(folder: Path) -> Inventory:
+    """Return the inventory of a folder whose weights are in ``*.safetensors``, from the bytes as they stand."""
+    files, tensors = [], []
+    for path in sorted(folder.iterdir()):
+        data = path.read_bytes()
+        role = "weights" if path.suffix == ".safetensors" else "config"
+        files.append(FileRecord(name=path.name, size=len(data), sha256=digest.sha256(data), role=role))
+        if role == "weights":
+            for info in tensorfile.parse_header(data, len(data), path.name).tensors:
+                tensors.append(
+                    TensorRecord(
+                        name=info.name, file=path.name, dtype=info.dtype, shape=info.shape, start=info.start,
+                        end=info.end, blake3=digest.blake3(data[info.start : info.end]),
+                    )
+                )  # fmt: skip
+    return Inventory(
+        origin=Origin(kind="folder", name=folder.name),
+        files=tuple(files),
+        tensors=tuple(sorted(tensors, key=lambda tensor: tensor.name)),
+    )
