@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from mbom import __version__, bom, bundle, strictjson
 from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, Evidence
@@ -16,13 +15,6 @@ from mbom.signing import Signer, oms, statement
 from mbom.source import Source
 
 NAMED = 3  # how many findings a refusal spells out before it counts the rest
-
-
-class Measure(Protocol):
-    """The behaviour pass, with its device and its progress bar already chosen."""
-
-    def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
-        """Measure the checkpoint whose files are given, bound to the digests of ``inventory``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +107,8 @@ def _sign(inventory: Inventory, members: Mapping[str, bytes], signer: Signer, cr
         bundle.BOM_SIGNATURE: signer.sign_statement(statement.build(subjects, BOM_PREDICATE_TYPE, document)),
         bundle.MODEL_SIGNATURE: signer.sign_statement(oms.build(inventory.origin.name, subjects)),
     }
+    # Only files that were read as safetensors: under one key, a signature over a file that is itself a DSSE
+    # pre-authentication encoding would be a signature of the statement inside it (see Signer.sign_digest).
     for file in inventory.weight_files:
         signed[bundle.shard_member(file.name)] = signer.sign_digest(file.sha256)
     attestation = Attestation(

@@ -70,7 +70,7 @@ def run(model: TinyModel, ids: Tensor, folder: Path, *, dtype: torch.dtype) -> F
     return FullRun(logits=logits, residual=residual, experts=experts)
 
 
-def load(model: TinyModel, folder: Path, *, dtype: torch.dtype) -> Any:
+def load(model: TinyModel, folder: Path, *, dtype: torch.dtype) -> Any:  # noqa: ANN401 - any of the stock classes
     from transformers import AutoModelForCausalLM
 
     folder.mkdir(exist_ok=True)
@@ -81,14 +81,16 @@ def load(model: TinyModel, folder: Path, *, dtype: torch.dtype) -> Any:
         folder / "model.safetensors",
         metadata={"format": "pt"},
     )
+    loaded: Any
+    report: Any
     loaded, report = AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, attn_implementation="eager", experts_implementation="eager", output_loading_info=True
-    )
+    )  # type: ignore[misc]
     assert not report["missing_keys"]
     return loaded.to(dtype).eval()
 
 
-def recompute_constants(loaded: Any) -> None:
+def recompute_constants(loaded: Any) -> None:  # noqa: ANN401 - as above
     """Compute rotary frequencies anew; under ``float32_means_float64`` they come out in float64."""
     for module in loaded.modules():
         if hasattr(module, "inv_freq"):

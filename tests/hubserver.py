@@ -15,6 +15,7 @@ import json
 import re
 import socket
 import socketserver
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -146,13 +147,16 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.hub = hub
 
-    def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
+    def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         """Ignore clients that hang up in the middle, which cancelled downloads do."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: socketserver.BaseServer
+    token: str | None = None
 
     @property
     def hub(self) -> HubServer:
@@ -184,8 +188,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"error": f"no route {path}"}, 404)
 
     def _begin(self, stage: Stage, name: str = "") -> Fault:
-        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ") or None
-        self.hub.requests.append(Request(method=self.command, stage=stage, name=name, token=token))
+        self.token = (self.headers.get("Authorization") or "").removeprefix("Bearer ") or None
+        self.hub.requests.append(Request(method=self.command, stage=stage, name=name, token=self.token))
         return self.hub.take_fault(stage, name)
 
     def _info(self, repo: str, revision: str) -> None:
@@ -227,7 +231,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _admit(self, repo: str, revision: str, fault: Fault) -> str | None:
         """Return the commit asked for, or answer with the refusal that the hub would give."""
-        token = self.hub.requests[-1].token
+        token = self.token
         repository = self.hub.repositories.get(repo)
         if fault.status is not None:
             self._json({"error": "injected"}, fault.status, fault.headers)

@@ -14,7 +14,7 @@ LEVELS = [
     {"tensorfile"},
     {"source", "signing", "behaviour"},
     {"inventory"},
-    {"bom", "engine", "bundle"},
+    {"attestation", "bom", "bundle", "engine", "verdict"},
     {"attest", "verify"},
     {"cli"},
     {"__main__"},

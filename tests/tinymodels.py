@@ -76,17 +76,18 @@ def build(
     seed: int = 0,
     dtype: torch.dtype = torch.bfloat16,
     alter: Callable[[dict[str, Tensor]], None] | None = None,
-    **changes: object,
+    settings: Mapping[str, object] | None = None,
 ) -> TinyModel:
-    """Write a random checkpoint of a family to ``folder``; ``changes`` go into its configuration.
+    """Write a random checkpoint of a family to ``folder``; ``settings`` go into its configuration.
 
     ``alter`` may change the tensors, by their names on disk, before they are written.
     """
     import transformers
 
     torch.manual_seed(seed)
-    config = transformers.CONFIG_MAPPING[model_type](**{**FAMILIES[model_type], **changes})
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    config = transformers.CONFIG_MAPPING[model_type](**{**FAMILIES[model_type], **(settings or {})})
+    auto: Any = transformers.AutoModelForCausalLM
+    model = auto.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for name, value in [*model.named_parameters(), *model.named_buffers()]:
             if "inv_freq" not in name:
@@ -130,14 +131,14 @@ def quantise_mxfp4(model: TinyModel) -> TinyModel:
 
 def to_mxfp4(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Round (..., G * 32) to MXFP4; return blocks (..., G, 16), scales (..., G), and the values that they stand for."""
-    groups = weight.to(torch.float64).unflatten(-1, (-1, 32))
+    groups = weight.to(torch.float64).reshape(*weight.shape[:-1], -1, 32)
     exponent = torch.floor(torch.log2(groups.abs().amax(-1).clamp_min(2.0**-100))) - 2
     scaled = groups / torch.exp2(exponent).unsqueeze(-1)
     grid = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0], dtype=torch.float64)
     magnitude = (scaled.abs().clamp(max=6.0).unsqueeze(-1) - grid).abs().argmin(-1)
     codes = magnitude + 8 * (scaled < 0)
     exact = grid[magnitude] * torch.where(scaled < 0, -1.0, 1.0) * torch.exp2(exponent).unsqueeze(-1)
-    pairs = codes.unflatten(-1, (16, 2)).to(torch.uint8)
+    pairs = codes.reshape(*codes.shape[:-1], 16, 2).to(torch.uint8)
     return pairs[..., 0] | (pairs[..., 1] << 4), (exponent + 127).to(torch.uint8), exact.flatten(-2)
 
 
@@ -187,13 +188,13 @@ def inventory(folder: Path) -> Inventory:
         role = "weights" if path.suffix == ".safetensors" else "config"
         files.append(FileRecord(name=path.name, size=len(data), sha256=digest.sha256(data), role=role))
         if role == "weights":
-            for info in tensorfile.parse_header(data, len(data), path.name).tensors:
-                tensors.append(
-                    TensorRecord(
-                        name=info.name, file=path.name, dtype=info.dtype, shape=info.shape, start=info.start,
-                        end=info.end, blake3=digest.blake3(data[info.start : info.end]),
-                    )
-                )  # fmt: skip
+            tensors += [
+                TensorRecord(
+                    name=info.name, file=path.name, dtype=info.dtype, shape=info.shape, start=info.start,
+                    end=info.end, blake3=digest.blake3(data[info.start : info.end]),
+                )
+                for info in tensorfile.parse_header(data, len(data), path.name).tensors
+            ]  # fmt: skip
     return Inventory(
         origin=Origin(kind="folder", name=folder.name),
         files=tuple(files),

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import torch
 from blake3 import blake3
 
@@ -58,10 +59,10 @@ class StoredTensor:
             RefusedError: when the file ends early, or the tensor's digest is not the inventory's.
         """
         count = self.slices - self.position if count is None else count
-        data = torch.empty(count * self._slice_bytes, dtype=torch.uint8)
-        self._fill(memoryview(data.numpy()))
+        data = np.empty(count * self._slice_bytes, np.uint8)
+        self._fill(data.data)
         shape = (count, *self.record.shape[1:]) if self.record.shape else ()
-        return data.view(self._dtype).view(shape)
+        return torch.from_numpy(data).view(self._dtype).view(shape)
 
     def skip(self, count: int | None = None) -> None:
         """Read and hash the next ``count`` slices (all that are left by default) without keeping them."""
@@ -121,7 +122,9 @@ class Checkpoint:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for descriptor in self._open.values():
             os.close(descriptor)
         self._open.clear()

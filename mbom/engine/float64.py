@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mbom.errors import EngineError
@@ -20,7 +21,7 @@ def _narrow(value: object) -> bool:
     return isinstance(value, torch.dtype) and value.is_floating_point and value != torch.float64
 
 
-class Float64(TorchDispatchMode):
+class Float64(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch annotates its subclass hook in part
     """Runs every operation in float64: requests for narrower floats are rewritten, narrower results are an error.
 
     Attributes:
@@ -28,7 +29,7 @@ class Float64(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.on_topk: Observer | None = None
         self._paused = False
 
@@ -42,8 +43,8 @@ class Float64(TorchDispatchMode):
             self._paused = before
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+        self, func: OpOverload, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> object:
         """Run one operation."""
         kwargs = kwargs or {}
         if self._paused:
@@ -60,7 +61,7 @@ class Float64(TorchDispatchMode):
         return result
 
 
-class Skeleton(Float64):
+class Skeleton(Float64):  # type: ignore[no-untyped-call]  # as above
     """Builds modules whose parameters take no memory, while constants are computed in float64 on the CPU.
 
     Uninitialised memory, which is how parameters begin, becomes one NaN seen through strides of zero; writes to it
@@ -68,8 +69,8 @@ class Skeleton(Float64):
     """
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+        self, func: OpOverload, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> object:
         """Run one operation, or pretend to."""
         if func is torch.ops.aten.empty.memory_format:
             dtype = (kwargs or {}).get("dtype") or torch.get_default_dtype()
@@ -81,7 +82,7 @@ class Skeleton(Float64):
 
 
 def placeholder(shape: torch.Size | tuple[int, ...] | list[int], device: torch.device) -> torch.Tensor:
-    """Return NaN in the given shape, in the memory of one number: a weight that is used unread shows in every result."""
+    """Return NaN in the given shape, in the memory of one number: a weight used unread shows in every result."""
     return torch.full((), float("nan"), dtype=torch.float64, device=device).expand(shape)
 
 

@@ -1,6 +1,7 @@
 """The one place that touches what transformers does not promise to keep: building its models, mapping names.
 
-Everything here was read in transformers 5.23.0, which the ``engine`` extra pins; a test fails on any other version.
+Everything here was read in transformers 5.23.0, which the ``engine`` extra pins; ``mbom.engine.available`` and a test
+refuse any other version.
 Classes are chosen by the table below, never by the checkpoint, and no code of a repository is ever imported:
 ``auto_map`` is dropped before the configuration is built.
 """
@@ -26,7 +27,7 @@ from mbom.engine.float64 import Skeleton, placeholder
 from mbom.errors import EngineError, FormatError
 from mbom.strictjson import Json
 
-PINNED = "5.23.0"
+VERSION = transformers.__version__
 
 # Model types whose stock class the tests hold against an ordinary full load, value by value.
 FAMILIES = frozenset(
@@ -63,7 +64,7 @@ class Stock:
         vocabulary: rows of the embedding.
     """
 
-    model: Any
+    model: Any  # its class is known when config.json has been read, and untyped for the most part
     base: nn.Module
     layers: tuple[tuple[str, nn.Module], ...]
     embedding: str
@@ -86,7 +87,7 @@ def _each_prompt_alone(
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,  # (1 or prompts, 1, positions, positions)
-    **rest: Any,
+    **rest: object,
 ) -> tuple[torch.Tensor, None]:
     """Run the model's own eager attention prompt by prompt: its scores take heads x positions**2 numbers each."""
     eager = sys.modules[type(module).__module__].eager_attention_forward
@@ -131,8 +132,9 @@ def build(raw: Mapping[str, Json], *, tensors: int, device: torch.device) -> Sto
     kept = {name: value for name, value in raw.items() if name not in _DROPPED and not name.startswith("_")}
     try:
         # deepcopy: the configuration class edits nested members in place.
-        config = CONFIG_MAPPING[model_type](**deepcopy(kept))
-        kind = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+        settings: dict[str, Any] = deepcopy(kept)
+        config = CONFIG_MAPPING[model_type](**settings)
+        kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
         _check_architecture(raw, kind.__name__)
         with Skeleton(), torch.no_grad():
             model = kind._from_config(  # noqa: SLF001 - from_pretrained would read weights
@@ -154,7 +156,7 @@ def _check_architecture(raw: Mapping[str, Json], name: str) -> None:
         raise EngineError(f"config.json: architectures is {declared!r}; only {name} is measured for this model type")
 
 
-def _described(model: Any, device: torch.device) -> Stock:
+def _described(model: Any, device: torch.device) -> Stock:  # noqa: ANN401 - see Stock.model
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     if type(embedding) is not nn.Embedding or type(head) is not nn.Linear:
         raise EngineError(f"{type(model).__name__}: its embedding or output head is not a plain matrix")
@@ -184,7 +186,7 @@ class Conversion:
 
     def __init__(self, stock: Stock) -> None:
         self._model = stock.model
-        self._state = stock.model.state_dict()
+        self._state: dict[str, torch.Tensor] = stock.model.state_dict()
         transforms = get_model_conversion_mapping(stock.model)
         self._renamings = [entry for entry in transforms if isinstance(entry, WeightRenaming)]
         self._converters = [entry for entry in transforms if isinstance(entry, WeightConverter)]
@@ -211,20 +213,21 @@ class Conversion:
             sources: (checkpoint name, pattern, values), experts in ascending order for each pattern.
         """
         sources = list(sources)
-        converter = deepcopy(self._by_pattern[sources[0][1]])
+        converter: Any = deepcopy(self._by_pattern[sources[0][1]])
         for name, pattern, values in sources:
             converter.add_tensor(parameter, name, pattern, values)
         result = converter.convert(parameter, model=self._model, config=self._model.config)[parameter]
-        return result[0] if isinstance(result, list) else result
+        merged: torch.Tensor = result[0] if isinstance(result, list) else result
+        return merged
 
     def patterns(self, pattern: str) -> int:
         """Return how many checkpoint tensors (of one expert, where it merges experts) a conversion consumes."""
         return len(self._by_pattern[pattern].source_patterns)
 
 
-def natural(name: str) -> Any:
+def natural(name: str) -> tuple[tuple[int, int | str], ...]:
     """Return the sort key under which layer 10 follows layer 9."""
-    return dot_natural_key(name)
+    return tuple(dot_natural_key(name))
 
 
 def expert_index(name: str) -> int | None:

@@ -14,7 +14,7 @@ from torch import nn
 from mbom.engine.checkpoint import Checkpoint
 from mbom.engine.float64 import Float64
 from mbom.engine.plan import Plan, Source
-from mbom.engine.stock import Conversion, Stock
+from mbom.engine.stock import Conversion, Stock, experts_of
 from mbom.engine.weights import Weight, WeightPass
 from mbom.errors import FormatError
 
@@ -97,6 +97,12 @@ class StreamedModel:
         self._checkpoint = checkpoint
         self._device = device
         self._placeholders: dict[str, Any] = {}
+
+    @property
+    def experts(self) -> int:
+        """The experts of all layers together."""
+        counts = {name.rpartition(".")[0]: experts_of(self.stock, name) or 0 for name in self.plan.stacked}
+        return sum(counts.values())
 
     def begin(self, weight: Weight) -> WeightPass:
         """Begin a pass over a weight."""

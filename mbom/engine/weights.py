@@ -102,7 +102,8 @@ def _encoded(records: Mapping[str, TensorRecord], quantization: Json) -> list[We
         return [
             _mxfp4_weight(record, records[scales])
             for record in records.values()
-            if record.name.endswith("_blocks") and (scales := record.name.removesuffix("_blocks") + "_scales") in records
+            if record.name.endswith("_blocks")
+            and (scales := record.name.removesuffix("_blocks") + "_scales") in records
         ]
     if method == "fp8":
         block = _fp8_block(quantization)
@@ -155,7 +156,8 @@ def _fp8_weight(weight: TensorRecord, scales: TensorRecord, block: tuple[int, in
     """Describe a matrix (O, I) with one scale for each block, the last of them ragged."""
     if weight.dtype != "F8_E4M3" or len(weight.shape) != 2:
         raise FormatError(
-            f"{weight.name}: {weight.dtype} {list(weight.shape)} has scales in {scales.name}; only matrices of F8_E4M3 do"
+            f"{weight.name}: {weight.dtype} {list(weight.shape)} has scales in {scales.name}; "
+            "only matrices of F8_E4M3 may"
         )
     decode = partial(fp8_blocks, block=block, what=weight.name)
     return Weight(name=weight.name, shape=weight.shape, stored=(weight.name, scales.name), decode=decode)

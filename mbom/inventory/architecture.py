@@ -5,6 +5,7 @@ Everything here is the publisher's word. The tensor table is the other witness; 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from mbom import strictjson
 from mbom.errors import FormatError
@@ -155,9 +156,9 @@ class Members:
     def text(self, *names: str) -> str | None:
         """Return a string of 1 to ``NAME_LIMIT`` characters."""
         name, value = self.find(names)
-        if isinstance(value, str) and 0 < len(value) <= NAME_LIMIT:
+        if is_name(value):
             return value
-        self._refuse(name, value, f"a string of 1 to {NAME_LIMIT} characters")
+        self._refuse(name, value, f"a string of 1 to {NAME_LIMIT} printable characters")
         return None
 
     def boolean(self, *names: str) -> bool | None:
@@ -177,12 +178,12 @@ class Members:
         return None
 
     def names(self, name: str) -> tuple[str, ...]:
-        """Return an array of up to ``NAMES_LIMIT`` strings, each of 1 to ``NAME_LIMIT`` characters."""
+        """Return an array of up to ``NAMES_LIMIT`` strings, each of 1 to ``NAME_LIMIT`` printable characters."""
         _, value = self.find((name,))
         if value is None:
             return ()
         if isinstance(value, list) and len(value) <= NAMES_LIMIT:
-            texts = tuple(item for item in value if isinstance(item, str) and 0 < len(item) <= NAME_LIMIT)
+            texts = tuple(item for item in value if is_name(item))
             if len(texts) == len(value):
                 return texts
         self.reject(name, f"an array of up to {NAMES_LIMIT} short strings")
@@ -198,6 +199,11 @@ class Members:
         self.findings.append(Finding(id="config-field", severity="warning", path=self.path, detail=detail))
 
 
+def is_name(value: Json) -> TypeGuard[str]:
+    """Tell whether a value is a string of 1 to ``NAME_LIMIT`` printable characters."""
+    return isinstance(value, str) and 0 < len(value) <= NAME_LIMIT and value.isprintable()
+
+
 def remote_code(members: Members) -> tuple[str, ...]:
     """Return ``file: class = module.class`` for everything that ``auto_map`` has a loader take from repository code."""
     wanted = f"an object of up to {NAMES_LIMIT} class names"
@@ -211,8 +217,8 @@ def remote_code(members: Members) -> tuple[str, ...]:
     for key, value in table.items():
         targets = value if isinstance(value, list) else [value]  # a slow and a fast tokenizer come as a pair
         named = [target for target in targets[:2] if target is not None]
-        texts = [target for target in named if isinstance(target, str) and len(target) <= NAME_LIMIT]
-        if len(texts) != len(named) or len(targets) > 2 or len(key) > NAME_LIMIT:
+        texts = [target for target in named if is_name(target)]
+        if len(texts) != len(named) or len(targets) > 2 or not is_name(key):
             members.reject("auto_map", wanted)
             continue
         found.extend(f"{members.path}: {key} = {text}" for text in texts)

@@ -105,8 +105,9 @@ class Inventory:
 
     @property
     def weight_files(self) -> tuple[FileRecord, ...]:
-        """The files that hold tensors."""
-        return tuple(file for file in self.files if file.role == "weights")
+        """The files that tensors were read from: not every file with the role, but those that are safetensors."""
+        holders = {tensor.file for tensor in self.tensors}
+        return tuple(file for file in self.files if file.name in holders)
 
     def to_bytes(self) -> bytes:
         """Return ``inventory.json``: deterministic for the same checkpoint."""

@@ -124,10 +124,9 @@ def _decrypt(path: Path, data: bytes, password: Callable[[], bytes] | None) -> o
         raise AccessError(f"{path}: the key is encrypted, and no password was given")
     try:
         return serialization.load_pem_private_key(data, password())
-    except (ValueError, TypeError):  # a TypeError stands for an empty password
-        raise AccessError(f"{path}: the password does not open the key") from None
-    except UnsupportedAlgorithm:
-        raise KeyFileError(f"{path}: encrypted with a cipher that is not supported") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # a TypeError stands for an empty password
+        # A wrong password and an unknown cipher look alike: either way the result is not a key.
+        raise AccessError(f"{path}: the password does not open the key, or its cipher is not supported") from None
 
 
 def _checked(key: object, path: Path) -> ec.EllipticCurvePrivateKey:
@@ -141,10 +140,8 @@ def _checked(key: object, path: Path) -> ec.EllipticCurvePrivateKey:
 def _read(path: Path) -> tuple[bytes, int]:
     """Return the content and the permission bits of a regular file, both from one open descriptor."""
     try:
-        # O_NONBLOCK: opening a named pipe must not wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
+        with open(path, "rb", opener=_opener) as file:
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise KeyFileError(f"{path}: not a regular file, so no key")
             data = file.read(KEY_FILE_LIMIT + 1)
@@ -155,6 +152,11 @@ def _read(path: Path) -> tuple[bytes, int]:
     if len(data) > KEY_FILE_LIMIT:
         raise KeyFileError(f"{path}: larger than {KEY_FILE_LIMIT} bytes, which no key is")
     return data, stat.S_IMODE(status.st_mode)
+
+
+def _opener(path: str, flags: int) -> int:
+    # O_NONBLOCK: opening a named pipe must not wait for a writer.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _taken(path: Path) -> KeyFileError:

@@ -13,7 +13,7 @@ from typing import Self
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 
 from mbom.digest import sha256
 from mbom.errors import KeyFileError, SignatureError
@@ -113,11 +113,9 @@ class PublicKey:
         if len(signature) > SIGNATURE_LIMIT:
             raise SignatureError(f"{what}: a signature of {len(signature)} bytes, the limit is {SIGNATURE_LIMIT}")
         try:
-            canonical = encode_dss_signature(*decode_dss_signature(signature)) == signature
+            decode_dss_signature(signature)
         except ValueError as error:
             raise SignatureError(f"{what}: the signature is not an ECDSA signature in DER") from error
-        if not canonical:
-            raise SignatureError(f"{what}: the signature is not in the one DER form of its integers")
         try:
             self._key.verify(signature, data, scheme)
         except InvalidSignature as error:

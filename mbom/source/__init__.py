@@ -23,7 +23,7 @@ def open_source(model: str, *, on_bytes: Callable[[str, int], None] | None = Non
         SourceError: when ``model`` is neither.
         UsageError: for a revision that cannot be one.
     """
-    if Path(model).is_dir():
+    if model and Path(model).is_dir():  # the empty path would be the working directory
         return FolderSource(model)
     repo, at, revision = model.partition("@")
     if not is_repo(repo) or (at and not revision):

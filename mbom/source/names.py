@@ -88,11 +88,12 @@ def check_names(names: Iterable[str], *, what: str) -> None:
     seen: dict[str, str] = {}
     for name in names:
         check_name(name, what=what)
-        other = seen.setdefault(_folded(name), name)
-        if other is not name:
+        folded = _folded(name)
+        if folded in seen:
             raise RefusedError(
-                f"{what}: {other!r} and {name!r} are one file on file systems that fold case; rename one of them"
+                f"{what}: {seen[folded]!r} and {name!r} are one file on file systems that fold case; rename one of them"
             )
+        seen[folded] = name
         if len(seen) > COUNT_LIMIT:
             raise RefusedError(f"{what}: more than {COUNT_LIMIT} files, which no checkpoint has")
     for folded, name in seen.items():

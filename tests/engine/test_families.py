@@ -1,4 +1,5 @@
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,10 +30,16 @@ YARN = {
 
 CASES: dict[str, Callable[[Path], TinyModel]] = {
     **{name: partial(tinymodels.build, name) for name in tinymodels.FAMILIES},
-    "gpt_oss in MXFP4, YaRN": lambda folder: tinymodels.quantise_mxfp4(tinymodels.build("gpt_oss", folder, **YARN)),
-    "deepseek_v3 in FP8": lambda folder: tinymodels.quantise_fp8(tinymodels.build("deepseek_v3", folder, **RAGGED)),
+    "gpt_oss in MXFP4, YaRN": lambda folder: tinymodels.quantise_mxfp4(
+        tinymodels.build("gpt_oss", folder, settings=YARN)
+    ),
+    "deepseek_v3 in FP8": lambda folder: tinymodels.quantise_fp8(
+        tinymodels.build("deepseek_v3", folder, settings=RAGGED)
+    ),
     "qwen3_moe in FP8": lambda folder: tinymodels.quantise_fp8(tinymodels.build("qwen3_moe", folder)),
-    "llama in float16, tied": partial(tinymodels.build, "llama", dtype=torch.float16, tie_word_embeddings=True),
+    "llama in float16, tied": partial(
+        tinymodels.build, "llama", dtype=torch.float16, settings={"tie_word_embeddings": True}
+    ),
     "mixtral in float32": partial(tinymodels.build, "mixtral", dtype=torch.float32),
 }
 
@@ -46,11 +53,11 @@ class Runs:
 
 
 @pytest.fixture(scope="module", params=CASES)
-def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folder = tmp_path_factory.mktemp("model")
     model = CASES[request.param](folder)
     twin = tmp_path_factory.mktemp("twin")
-    yield Runs(
+    return Runs(
         model=model,
         streamed=stream(model, IDS),
         full=fullload.run(model, IDS, twin, dtype=torch.float64),
@@ -61,13 +68,13 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def projected(full: FullRun, layer: int) -> torch.Tensor:
     rows = full.residual[layer].flatten(0, 1).to(torch.float64)
     directions = torch.from_numpy(signs(f"residual/{layer}", (rows.shape[1], 4)).astype("float64"))
-    return rows @ directions / rows.shape[1] ** 0.5
+    return torch.matmul(rows, directions) / math.sqrt(rows.shape[1])
 
 
 def centred(full: FullRun) -> torch.Tensor:
     rows = full.logits.flatten(0, 1).to(torch.float64)
     directions = torch.from_numpy(signs("logits", (rows.shape[1], 64)).astype("float64"))
-    return (rows - rows.mean(1, keepdim=True)) @ directions / rows.shape[1] ** 0.5
+    return torch.matmul(rows - rows.mean(1, keepdim=True), directions) / math.sqrt(rows.shape[1])
 
 
 def test_logits_equal_those_of_the_full_model_in_float64(runs: Runs) -> None:
@@ -93,7 +100,10 @@ def test_routers_choose_what_they_choose_in_the_full_model(runs: Runs) -> None:
 
 
 def test_numbers_agree_with_an_ordinary_float32_run(runs: Runs) -> None:
-    assert relative(runs.streamed.logits.logsumexp, runs.narrow.logits.flatten(0, 1).to(torch.float64).logsumexp(1)) <= 1e-5
+    assert (
+        relative(runs.streamed.logits.logsumexp, runs.narrow.logits.flatten(0, 1).to(torch.float64).logsumexp(1))
+        <= 1e-5
+    )
     assert relative(runs.streamed.logits.projection, centred(runs.narrow)) <= 1e-5
     for layer, measured in enumerate(runs.streamed.taps.residual):
         assert relative(measured, projected(runs.narrow, layer)) <= 1e-5

@@ -25,7 +25,7 @@ def test_lengths_count_bytes_and_not_characters() -> None:
     assert pae("é€😀".encode()).startswith(b"DSSEv1 28 application/vnd.in-toto+json 9 ")
 
 
-def test_a_sealed_payload_comes_out_of_the_envelope_that_was_written(signer: LocalSigner) -> None:
+def test_a_sealed_payload_comes_out_of_the_envelope_that_was_written() -> None:
     envelope = seal(b"payload", lambda data: b"signed:" + data)
     assert envelope.signature == b"signed:" + pae(b"payload")
     assert Envelope.from_fields(Fields(envelope.to_dict(), "e")) == envelope

@@ -150,7 +150,15 @@ def test_openssl_verifies_a_signature_with_the_hash_of_the_curve(
     key = ec.generate_private_key(curve)
     (tmp_path / "key.pub").write_bytes(PublicKey(key.public_key()).pem)
     (tmp_path / "sig").write_bytes(sign(key, b"data"))
-    check = ["openssl", "dgst", f"-{digest}", "-verify", tmp_path / "key.pub", "-signature", tmp_path / "sig"]
+    check: list[str | Path] = [
+        "openssl",
+        "dgst",
+        f"-{digest}",
+        "-verify",
+        tmp_path / "key.pub",
+        "-signature",
+        tmp_path / "sig",
+    ]
     assert subprocess.run(check, input=b"data", capture_output=True, check=False).stdout == b"Verified OK\n"
     assert subprocess.run(check, input=b"date", capture_output=True, check=False).returncode == 1
 

@@ -2,9 +2,9 @@ import json
 from typing import Any
 
 import pytest
-from google.protobuf import json_format
-from in_toto_attestation.v1 import statement_pb2
-from in_toto_attestation.v1.statement import Statement as PeerStatement
+from google.protobuf import json_format  # type: ignore[import-untyped]
+from in_toto_attestation.v1 import statement_pb2  # type: ignore[import-untyped]
+from in_toto_attestation.v1.statement import Statement as PeerStatement  # type: ignore[import-untyped]
 
 from mbom.errors import FormatError
 from mbom.signing import Statement, Subject
@@ -63,7 +63,12 @@ def test_a_statement_with_a_doubled_name_cannot_be_built() -> None:
         build([("a", DIGEST), ("a", "00" * 32)], KIND, {})
 
 
-def subject(**members: Any) -> dict[str, Any]:
+def test_a_statement_with_a_malformed_digest_cannot_be_built() -> None:
+    with pytest.raises(FormatError, match="SHA-256 of 'a' is not"):
+        build([("a", DIGEST.upper())], KIND, {})
+
+
+def subject(**members: object) -> dict[str, Any]:
     return {"subject": [{"name": "a", "digest": {"sha256": DIGEST}} | members]}
 
 

@@ -1,0 +1,196 @@
+"""The measurement itself, as it runs in the child process: from a request in JSON to the two files of a record."""
+
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from mbom.behaviour.numbers import Numbers
+from mbom.behaviour.prompts import Prompt
+from mbom.behaviour.record import Coverage, Record, Runtime, summarise
+from mbom.engine import head, stock
+from mbom.engine.checkpoint import Checkpoint
+from mbom.engine.plan import plan
+from mbom.engine.sidefiles import TOKENIZER, TOKENIZER_LIMIT, bound, configuration
+from mbom.engine.stream import StreamedModel
+from mbom.engine.taps import Taps
+from mbom.engine.weights import weights
+from mbom.errors import EngineError, FormatError
+from mbom.inventory.record import Inventory
+from mbom.strictjson import Fields, Json
+
+Emit = Callable[[Json], None]
+
+
+def in_child(request: dict[str, Json], emit: Emit) -> Json:
+    """Measure the checkpoint of ``request`` and write its record.
+
+    Args:
+        request: ``files`` (name to path), ``inventory`` (path), ``prompts``, ``device``, ``json`` and ``safetensors``
+            (paths to write), ``isolation`` (what the child process has given up).
+        emit: takes a report after each step.
+
+    Raises:
+        EngineError: when the model cannot be run here.
+        RefusedError: when a file is not what the inventory says, or contradicts another.
+    """
+    fields = Fields(request, "request")
+    listed = fields.object("files")
+    inventory = Inventory.from_bytes(Path(fields.text("inventory")).read_bytes())
+    files = {file.name: Path(listed.text(file.name)) for file in inventory.files if listed.has(file.name)}
+    record = measured(
+        files,
+        inventory,
+        tuple(_prompt(entry) for entry in fields.objects("prompts")),
+        device=chosen_device(fields.text("device")),
+        isolation=fields.texts("isolation"),
+        emit=emit,
+    )
+    Path(fields.text("json")).write_bytes(record.to_json())
+    Path(fields.text("safetensors")).write_bytes(record.to_safetensors())
+    fields.end()
+    return None
+
+
+def measured(
+    files: dict[str, Path],
+    inventory: Inventory,
+    prompts: tuple[Prompt, ...],
+    *,
+    device: torch.device,
+    isolation: tuple[str, ...],
+    emit: Emit,
+) -> Record:
+    """Run every prompt through the checkpoint once and return the record of what it computed."""
+    config = configuration(files, inventory)
+    with Checkpoint(files, inventory.tensors) as checkpoint:
+        built = stock.build(config, tensors=len(inventory.tensors), device=device)
+        conversion = stock.Conversion(built)
+        values = weights(checkpoint.records, config.get("quantization_config"))
+        model = StreamedModel(
+            built, conversion, plan(built, conversion, values, checkpoint.records), checkpoint, device
+        )
+        numbers = _numbers(model, prompts, emit)
+        unused = model.read_unused()
+        coverage = Coverage.of(
+            prompts,
+            numbers,
+            experts=model.experts,
+            vocabulary=built.vocabulary,
+            tensors_read=len(checkpoint.passes),
+            tensors_not_executed=unused,
+        )
+    return Record(
+        model_digest=inventory.digest,
+        prompts=prompts,
+        runtime=_runtime(device, isolation),
+        coverage=coverage,
+        numbers=numbers,
+        summaries=summarise(prompts, numbers, _decoder(files, inventory, prompts)),
+    )
+
+
+def chosen_device(name: str) -> torch.device:
+    """Return the device that "auto", "cpu" or "cuda" stands for on this machine.
+
+    Raises:
+        EngineError: when it is not there.
+    """
+    present = torch.cuda.is_available()
+    if name == "cuda" and not present:
+        raise EngineError("there is no CUDA device that this torch can use; run on the CPU instead")
+    if name not in ("auto", "cpu", "cuda"):
+        raise EngineError(f"the device {name!r} is none of auto, cpu, cuda")
+    return torch.device("cuda" if name != "cpu" and present else "cpu")
+
+
+def _prompt(fields: Fields) -> Prompt:
+    """Read a prompt of the request; the record's reader checks what it says."""
+    kind, variant = fields.text("kind"), fields.optional_text("variant")
+    prompt = Prompt(
+        id=fields.text("id"),
+        kind=kind,  # type: ignore[arg-type]
+        variant=variant,  # type: ignore[arg-type]
+        token_ids=fields.integers("token_ids"),
+    )
+    fields.end()
+    return prompt
+
+
+def _numbers(model: StreamedModel, prompts: tuple[Prompt, ...], emit: Emit) -> Numbers:
+    lengths = [len(prompt.token_ids) for prompt in prompts]
+    width = max(lengths, default=0)
+    if min(lengths, default=0) == 0:
+        raise EngineError("a prompt without tokens cannot be run")
+    ids = torch.zeros((len(prompts), width), dtype=torch.int64)  # padded on the right with whatever token 0 is
+    for row, prompt in enumerate(prompts):
+        ids[row, : lengths[row]] = torch.tensor(prompt.token_ids)
+    if int(ids.max()) >= model.stock.vocabulary:
+        raise FormatError(f"a prompt has token {int(ids.max())}, the embedding has {model.stock.vocabulary} rows")
+    real = torch.arange(width) < torch.tensor(lengths).unsqueeze(1)  # (prompts, width)
+    taps = Taps(positions=real.flatten().nonzero().squeeze(1))
+
+    def report(phase: str, done: int, total: int) -> None:
+        emit({"phase": phase, "done": done, "total": total, "experts_read": model.experts_read})
+
+    def on_layer(index: int, hidden: torch.Tensor) -> None:
+        taps.on_layer(index, hidden)
+        report("layers", index + 1, len(model.stock.layers))
+
+    report("layers", 0, len(model.stock.layers))
+    with taps.routers(model.stock, model.mode):
+        hidden = model.residual(ids, on_layer)
+    report("output head", 0, 1)
+    rows = hidden.flatten(0, 1)[taps.positions.to(hidden.device)]  # (N, H)
+    logits = head.logits(rows, model.rows(model.plan.head), model.stock.vocabulary)
+    report("output head", 1, 1)
+    return _arrays(logits, taps)
+
+
+def _arrays(logits: head.Logits, taps: Taps) -> Numbers:
+    """Put tensors into the record's arrays."""
+    count = len(taps.positions)
+    choices = taps.choices
+    logprobs = logits.top - logits.logsumexp.unsqueeze(1)
+    return Numbers(
+        top_ids=logits.top_ids.numpy().astype(np.int32),
+        top_logprobs=logprobs.numpy(),
+        logsumexp=logits.logsumexp.numpy(),
+        logits_projection=logits.projection.numpy(),
+        residual_projection=torch.stack(taps.residual).numpy(),
+        router_layers=np.array([choice.layer for choice in choices], dtype=np.int32),
+        router_ids=np.stack([choice.experts.numpy().astype(np.uint16) for choice in choices])
+        if choices
+        else np.empty((0, count, 0), dtype=np.uint16),
+        router_margin=np.stack([choice.margin.numpy() for choice in choices])
+        if choices
+        else np.empty((0, count), dtype=np.float64),
+    )
+
+
+def _runtime(device: torch.device, isolation: tuple[str, ...]) -> Runtime:
+    name = f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+    return Runtime(
+        device=name,
+        torch=torch.__version__,
+        transformers=stock.VERSION,
+        tokenizers=importlib.metadata.version("tokenizers"),
+        threads=torch.get_num_threads(),
+        isolation=isolation,
+    )
+
+
+def _decoder(files: dict[str, Path], inventory: Inventory, prompts: tuple[Prompt, ...]) -> Callable[[int], str | None]:
+    """Return what turns a token id into text for people; seeded prompts mean that there is no tokenizer."""
+    if TOKENIZER not in files or any(prompt.kind == "seeded" for prompt in prompts):
+        return lambda _token: None
+    tokenizer = Tokenizer.from_buffer(bound(files, inventory, TOKENIZER, TOKENIZER_LIMIT))
+
+    def decode(token: int) -> str | None:
+        text = tokenizer.decode([token], skip_special_tokens=False)
+        return text if isinstance(text, str) and text else None
+
+    return decode
