@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from mbom import bom, bundle, strictjson
 from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, format_time
-from mbom.behaviour import Record, compare
+from mbom.behaviour.compare import compare
+from mbom.behaviour.record import Record
 from mbom.digest import git_blob, sha256
+from mbom.engine import Measure
 from mbom.errors import RefusedError, UnavailableError
 from mbom.inventory import FileRecord, Inventory, Scan, ScanProgress, TensorRecord, scan
 from mbom.signing import Statement, Subject, Verifier, oms
@@ -23,13 +24,6 @@ from mbom.source import Source
 from mbom.verdict import STEPS, Check, Verdict
 
 NAMED = 3  # how many differing names a detail spells out before it counts the rest
-
-
-class Measure(Protocol):
-    """The behaviour pass, with its device and its progress bar already chosen."""
-
-    def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
-        """Measure the checkpoint whose files are given, bound to the digests of ``inventory``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +142,9 @@ class _Procedure:
         """The attestation under the trusted key; its statement and predicate types are checked before its content."""
         if bundle.ATTESTATION not in self.members:
             raise RefusedError(f"the bundle is not signed: {bundle.ATTESTATION} is missing")
-        statement = self.verifier.verify_statement(self.members[bundle.ATTESTATION], predicate_type=PREDICATE_TYPE)
+        statement = self.verifier.verify_statement(
+            self.members[bundle.ATTESTATION], predicate_type=PREDICATE_TYPE, what=bundle.ATTESTATION
+        )
         self.attestation = Attestation.from_dict(statement.predicate)
         self.statement = statement
         return self.verifier.identity
@@ -257,8 +253,8 @@ class _Procedure:
         """The OpenSSF Model Signing signature verifies with the same signer over the same files."""
         statement, _ = self._signed()
         manifest = self.verifier.verify_oms(self._member(bundle.MODEL_SIGNATURE))
-        covered = {name: digest for name, digest in statement.subjects if name.partition("/")[0] not in IGNORED_PATHS}
-        _refuse(_differences(covered, dict(manifest.resources), bundle.MODEL_SIGNATURE))
+        covered = _digests([subject for subject in statement.subjects if not oms.is_left_out(subject.name)])
+        _refuse(_differences(covered, _digests(manifest.resources), bundle.MODEL_SIGNATURE))
         ignored = len(statement.subjects) - len(covered)
         return f"{_count(len(covered), 'file')}" + (f", {ignored} ignored as its default is" if ignored else "")
 

@@ -10,6 +10,7 @@ origin, or the client follows the redirect by itself and never sees the headers 
         HubSource("org/model", endpoint=hub.url, token=False, cache_dir=...)
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -103,8 +104,7 @@ class HubServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for server in (self._hub, self._cdn):
-            server.shutdown()
-            server.server_close()
+            server.stop()
 
     def push(self, repo: str, files: dict[str, bytes], *, branch: str = "main", gated: bool = False) -> str:
         """Commit ``files`` as the whole content of ``repo`` on ``branch``, and return the commit's id."""
@@ -146,6 +146,25 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, hub: HubServer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.hub = hub
+        self._open: set[socket.socket] = set()
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        connection, address = super().get_request()
+        self._open.add(connection)
+        return connection, address
+
+    def close_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        assert isinstance(request, socket.socket)
+        self._open.discard(request)
+        super().close_request(request)
+
+    def stop(self) -> None:
+        """Stop for good: also hang up on the clients that keep their connection for a next request."""
+        self.shutdown()
+        self.server_close()
+        for connection in tuple(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         """Ignore clients that hang up in the middle, which cancelled downloads do."""
@@ -155,6 +174,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes; waiting for the ACK between costs 40 ms
     server: socketserver.BaseServer
     token: str | None = None
 

@@ -18,6 +18,8 @@ from mbom.inventory.record import Inventory, TensorRecord
 @dataclass(frozen=True, kw_only=True)
 class Streamed:
     logits: Logits
+    hidden: Tensor
+    residual: list[Tensor]
     taps: Taps
     unused: tuple[str, ...]
     records: dict[str, TensorRecord]
@@ -45,11 +47,19 @@ def stream(
         planned = plan(built, conversion, values, checkpoint.records)
         running = StreamedModel(built, conversion, planned, checkpoint, where)
         taps = Taps(positions=torch.arange(ids.numel()) if positions is None else positions)
+        residual: list[Tensor] = []
+
+        def on_layer(index: int, hidden: Tensor) -> None:
+            residual.append(hidden.flatten(0, 1).cpu())
+            taps.on_layer(index, hidden)
+
         with taps.routers(built, running.mode):
-            hidden = running.residual(ids, taps.on_layer)
+            hidden = running.residual(ids, on_layer)
         rows = hidden.flatten(0, 1)[taps.positions.to(where)]
         return Streamed(
             logits=head.logits(rows, running.rows(planned.head), planned.head.shape[0]),
+            hidden=hidden,
+            residual=residual,
             taps=taps,
             unused=running.read_unused(),
             records=checkpoint.records,

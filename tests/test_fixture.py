@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 
 FOLDER = make.FOLDER
 SIZE_LIMIT = 4_000_000  # bytes of a checkpoint that every clone carries
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Matrices this small are slower on many threads than on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +70,10 @@ class Chat:
 
 
 @pytest.fixture(scope="module")
-def chat() -> Iterator[Chat]:
+def chat() -> Chat:
     from transformers import AutoTokenizer
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield Chat(model=training.load(FOLDER, torch.bfloat16), tokenizer=AutoTokenizer.from_pretrained(FOLDER))
-    torch.set_num_threads(threads)
+    return Chat(model=training.load(FOLDER, torch.bfloat16), tokenizer=AutoTokenizer.from_pretrained(FOLDER))
 
 
 def matrices(weights: "dict[str, Tensor]") -> "Iterator[tuple[Tensor, Tensor]]":
@@ -103,7 +110,11 @@ def test_the_checkpoint_is_small_enough_for_every_clone() -> None:
 
 
 def test_git_sends_no_file_of_it_to_large_file_storage() -> None:
-    rules = [line for line in (FOLDER / ".gitattributes").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    rules = [
+        line
+        for line in (FOLDER / ".gitattributes").read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    ]
     assert not any("filter=" in rule for rule in rules)
 
 
@@ -236,6 +247,26 @@ def test_a_fresh_measurement_gives_the_figures_of_the_card(chat: Chat) -> None:
     assert found.right >= len(some) * (recorded["right"] / recorded["dialogues"] - 0.05)
     assert sum(count > 0 for layer in found.reached for count in layer) >= 0.9 * layout.LAYERS * layout.EXPERTS
     assert f"{recorded['right']} of {recorded['dialogues']}" in (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_card_prints_what_the_card_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = re.search(r"```python\n(.*?)```", (FOLDER / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert example is not None
+    (tmp_path / "example.py").write_text(example[1], encoding="utf-8")
+    monkeypatch.chdir(FOLDER.parent)
+    runpy.run_path(str(tmp_path / "example.py"))
+    promised = example[1].rpartition("…")[2]
+    assert capsys.readouterr().out.endswith(promised)
+
+
+def test_the_hub_library_reads_the_card() -> None:
+    from huggingface_hub import ModelCard
+
+    data = ModelCard.load(FOLDER / "README.md", ignore_metadata_errors=False).data
+    assert (data.license, data.library_name, data.pipeline_tag) == ("apache-2.0", "transformers", "text-generation")
+    assert len(data.language) == 13
 
 
 def test_the_corpus_renders_as_transformers_renders_it(chat: Chat) -> None:

@@ -175,6 +175,11 @@ class Record:
     summaries: tuple[Summary, ...]
     prompt_set: str = FIXED_SET
 
+    @property
+    def positions(self) -> int:
+        """Token positions of all prompts together."""
+        return sum(len(prompt.token_ids) for prompt in self.prompts)
+
     def to_safetensors(self) -> bytes:
         """Return ``behaviour.safetensors``: equal records give equal bytes.
 
@@ -284,7 +289,7 @@ def check(record: Record) -> None:
     prompt_sets.check(record.prompts, record.coverage.vocabulary, what=JSON_NAME)
     arrays.check(
         record.numbers,
-        positions=sum(len(prompt.token_ids) for prompt in record.prompts),
+        positions=record.positions,
         vocabulary=record.coverage.vocabulary,
         experts=record.coverage.experts,
         what=NUMBERS_NAME,

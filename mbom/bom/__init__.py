@@ -1,0 +1,12 @@
+"""The CycloneDX 1.7 ML-BOM: building one from an inventory and facts, and holding one against them.
+
+The library that builds a document cannot express all of it and drops what it does not know when it reads one, so a BOM
+is never loaded and rewritten through it: ``build`` writes once, ``check`` reads bytes.
+"""
+
+from mbom.bom.build import build
+from mbom.bom.check import check
+from mbom.bom.lint import lint
+from mbom.bom.modelcard import BehaviourSummary
+
+__all__ = ["BehaviourSummary", "build", "check", "lint"]

@@ -43,37 +43,38 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run the command line with ``arguments`` and return the exit status."""
-    display = Display(quiet=False)
     try:
         status = cli.main(args=arguments, prog_name="mbom", standalone_mode=False)
-    except MbomError as error:
-        display.error(str(error))
-        return error.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        display.error("interrupted; nothing was written")
-        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNAVAILABLE
-    except MemoryError:
-        display.error("out of memory; nothing was written")
-        return UNAVAILABLE
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        display.error(f"{where}{error.strerror or error}; nothing was written")
-        return UNAVAILABLE
-    except Exception as error:  # noqa: BLE001  # the outermost frame: a fault of mbom's own still gives one sentence
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the outermost frame: every failure is a sentence
+        sentence, status = explain(error)
         if os.environ.get("MBOM_DEBUG"):
             traceback.print_exc()
-        display.error(
-            f"a fault in mbom itself: {type(error).__name__}: {error} (MBOM_DEBUG=1 shows where; please report)"
-        )
-        return UNAVAILABLE
+        Display(quiet=False).error(sentence)
     return status if isinstance(status, int) else 0
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """Return the sentence for a failure, and the exit status."""
+    match error:
+        case MbomError():
+            return str(error), error.exit_code
+        case KeyboardInterrupt() | click.Abort():
+            return "interrupted; nothing was written", INTERRUPTED
+        case MemoryError():
+            return "out of memory; nothing was written", UNAVAILABLE
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return f"{where}{error.strerror or error}; nothing was written", UNAVAILABLE
+        case _:
+            fault = f"{type(error).__name__}: {error}"
+            return f"a fault in mbom itself: {fault} (MBOM_DEBUG=1 shows where; please report it)", UNAVAILABLE
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # the signature of a handler

@@ -8,7 +8,7 @@ import click
 
 from mbom import attest as verb
 from mbom import engine
-from mbom.behaviour import Record
+from mbom.behaviour.record import Record
 from mbom.cli import options, trust
 from mbom.cli.console import Display, count, shown, size
 from mbom.errors import EngineError, UsageError

@@ -5,7 +5,7 @@ import json
 import click
 
 from mbom.cli import options
-from mbom.cli.console import Display, count, size
+from mbom.cli.console import Display, count, plain, size
 from mbom.inventory import Survey, survey
 from mbom.source import open_source
 from mbom.strictjson import Json
@@ -35,6 +35,47 @@ def inspect(context: click.Context, *, checkpoint: str, everything: bool, as_jso
         display.data(json.dumps({"model": model(surveyed), "findings": found}, indent=1, ensure_ascii=False))
     else:
         for label, value in model(surveyed).items():
-            display.data(f"{label:<22} {_cell(label, value)}")
+            display.data(plain(f"{label:<20} {_cell(label, value)}"))
         display.findings(findings)
     context.exit(1 if any(finding.severity == "error" for finding in findings) else 0)
+
+
+def model(surveyed: Survey) -> dict[str, Json]:
+    """Return what a checkpoint is, as JSON: identity, facts as declared, counts as computed."""
+    inventory, facts = surveyed.inventory, surveyed.facts
+    architecture, parameters = facts.architecture, facts.parameters
+    return {
+        "name": inventory.origin.name,
+        "source": inventory.origin.kind,
+        "repo": inventory.origin.repo,
+        "revision": inventory.origin.revision,
+        "digest": inventory.digest,
+        "licence": facts.licence.label if facts.licence else None,
+        "base_models": list(facts.card.base_models),
+        "model_type": facts.model_type,
+        "architectures": list(architecture.architectures),
+        "quantisation": architecture.quantisation.method if architecture.quantisation else None,
+        "layers": architecture.layers,
+        "experts": architecture.experts,
+        "experts_per_token": architecture.experts_per_token,
+        "context_length": architecture.context_length,
+        "vocabulary": architecture.vocabulary,
+        "parameters": parameters.total,
+        "parameters_active": parameters.active,
+        "files": len(inventory.files),
+        "bytes": sum(file.size for file in inventory.files),
+        "tensors": len(inventory.tensors),
+        "declared_files": len(inventory.declared),
+        "remote_code": list(facts.remote_code),
+    }
+
+
+def _cell(label: str, value: Json) -> str:
+    """Return a value as people read it."""
+    if value is None or value == []:
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, int):
+        return {"bytes": size, "parameters": count, "parameters_active": count}.get(label, "{:,}".format)(value)
+    return str(value)

@@ -25,9 +25,8 @@ def keygen(*, path: Path, encrypt: bool, quiet: bool) -> None:
     password = _new_password() if encrypt else None
     public = generate(path, password=password)
     display.line(f"{shown(path)}   private key, {'encrypted' if encrypt else 'not encrypted'}; keep it to yourself")
-    display.line(
-        f"{shown(public_path(path))}   public key, {public.algorithm}, {public.fingerprint}; give it to whoever verifies"
-    )
+    display.line(f"{shown(public_path(path))}   public key, {public.algorithm}; give it to whoever verifies")
+    display.line(f"fingerprint {public.fingerprint}")
 
 
 def _new_password() -> bytes:

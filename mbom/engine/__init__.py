@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from mbom.behaviour.numbers import SIZE_LIMIT
 from mbom.behaviour.prompts import Prompt
@@ -21,7 +21,7 @@ from mbom.errors import EngineError, FormatError
 from mbom.inventory.record import Inventory
 from mbom.strictjson import Fields, Json
 
-__all__ = ["TRANSFORMERS", "Device", "MeasureProgress", "Measurement", "available", "measure"]
+__all__ = ["TRANSFORMERS", "Device", "Measure", "MeasureProgress", "Measurement", "available", "measure"]
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -45,6 +45,13 @@ class MeasureProgress:
     done: int
     total: int
     experts_read: int
+
+
+class Measure(Protocol):
+    """The behaviour pass as the verbs call it, with everything else about it already chosen."""
+
+    def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
+        """Measure the checkpoint whose files are given, bound to the digests of ``inventory``."""
 
 
 @dataclass(frozen=True, kw_only=True)

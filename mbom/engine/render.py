@@ -76,9 +76,12 @@ def render(
 
     try:
         answer = process.run("render", request, limits=LIMITS, progress=note)
-        return _prompts(answer, vocabulary)
     except EngineError as error:
         raise EngineError(f"{process.printable(stage)[:120]}: {error}") from error
+    try:
+        return _prompts(answer, vocabulary)
+    except FormatError as error:
+        raise EngineError(f"broken protocol: {error}") from error
 
 
 def _is_read(name: str) -> bool:
@@ -94,16 +97,13 @@ def _further(name: str) -> str | None:
 def _prompts(answer: Json, vocabulary: int) -> tuple[Prompt, ...]:
     """Read what the child made of the prompts, as strictly as a record from anywhere else."""
     what = "the render process"
-    try:
-        document = Fields(answer, what)
-        found = document.objects("prompts")
-        document.end()
-        if len(found) != len(fixed()):
-            raise FormatError(f"{what}: {len(found)} prompts, {len(fixed())} were asked for")
-        prompts = tuple(_prompt(source, fields) for source, fields in zip(fixed(), found, strict=True))
-        check(prompts, vocabulary, what=what)
-    except FormatError as error:
-        raise EngineError(f"broken protocol: {error}") from error
+    document = Fields(answer, what)
+    found = document.objects("prompts")
+    document.end()
+    if len(found) != len(fixed()):
+        raise FormatError(f"{what}: {len(found)} prompts, {len(fixed())} were asked for")
+    prompts = tuple(_prompt(source, fields) for source, fields in zip(fixed(), found, strict=True))
+    check(prompts, vocabulary, what=what)
     return prompts
 
 

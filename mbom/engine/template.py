@@ -114,20 +114,19 @@ def _check(tree: nodes.Template, name: str) -> None:
 
 
 def _fault(node: nodes.Node) -> str | None:
-    if type(node) in _FORBIDDEN_NODES:
-        return _FORBIDDEN_NODES[type(node)]
+    fault = _FORBIDDEN_NODES.get(type(node))
     match node:
         case nodes.Filter(name=filter_name) if filter_name in _FORBIDDEN_FILTERS:
-            return f"uses the filter {filter_name!r}"
+            fault = f"uses the filter {filter_name!r}"
         case nodes.Getattr(attr=attribute) if attribute.startswith("_"):
-            return f"reads the attribute {attribute[:40]!r}"
+            fault = f"reads the attribute {attribute[:40]!r}"
         case nodes.Name(name=variable) if _DUNDER.search(variable):
-            return f"reads the variable {variable[:40]!r}"
+            fault = f"reads the variable {variable[:40]!r}"
         case nodes.Const(value=str(text)) if found := _DUNDER.search(text):
-            return f"names {found[0][:40]!r}"
+            fault = f"names {found[0][:40]!r}"
         case nodes.Const(value=int(number)) if abs(number) > INTEGER_LIMIT:
-            return f"has an integer above {INTEGER_LIMIT}"
-    return None
+            fault = f"has an integer above {INTEGER_LIMIT}"
+    return fault
 
 
 class _Generation(Extension):
@@ -159,7 +158,7 @@ class _Dict:
 class _Namespace(Namespace):
     """A namespace that holds no underscore names, as in transformers."""
 
-    def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401, N805 - "self" is a name that templates may use
+    def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - "self" is a name that templates may use
         self, *rest = args
         attributes = dict(*rest, **kwargs)
         for name in attributes:
@@ -182,10 +181,10 @@ def _raise_exception(message: str) -> NoReturn:
 
 def _tojson(
     value: Any,  # noqa: ANN401 - whatever the template passes
-    ensure_ascii: bool = False,  # noqa: FBT001, FBT002 - the filter's signature in transformers
+    ensure_ascii: bool = False,
     indent: int | None = None,
     separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,  # noqa: FBT001, FBT002 - the filter's signature in transformers
+    sort_keys: bool = False,
 ) -> str:
     """Write JSON without escaping HTML, unlike the filter that jinja2 brings along."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)

@@ -1,17 +1,22 @@
 """What a model is: its files, tensors and digests, its facts, and what is wrong with them."""
 
+from mbom.inventory.facts import Facts
 from mbom.inventory.record import DeclaredFile, FileRecord, Finding, Inventory, Severity, TensorRecord, model_digest
 from mbom.inventory.scanning import Scan, ScanProgress, scan
+from mbom.inventory.survey import Survey, survey
 
 __all__ = [
     "DeclaredFile",
+    "Facts",
     "FileRecord",
     "Finding",
     "Inventory",
     "Scan",
     "ScanProgress",
     "Severity",
+    "Survey",
     "TensorRecord",
     "model_digest",
     "scan",
+    "survey",
 ]

@@ -16,8 +16,8 @@ from mbom.inventory.findings import plain
 from mbom.inventory.record import Finding
 
 CARD = "README.md"
-FRONT_MATTER_LIMIT = 1 << 20  # the longest seen are benchmark tables of 500 KB
-EVENT_LIMIT = 100_000  # about two seconds of the parser's time; a card of 500 KB has 40,000
+FRONT_MATTER_LIMIT = 1 << 20  # embedding models carry benchmark tables of some hundred kilobytes
+EVENT_LIMIT = 100_000  # a few seconds of the parser's time; an entry of a benchmark table, 40 bytes, makes six
 DEPTH_LIMIT = 32  # a model-index nests seven deep; PyYAML's time grows with the square of the depth
 TEXT_LIMIT = 512  # characters of a licence, a link or the name of a repository
 LIST_LIMIT = 256  # base models, datasets or languages of one card

@@ -16,7 +16,7 @@ from mbom.inventory.record import TensorRecord
 TOTAL_RULE = (
     "elements of all tensors that the checkpoint stores, packed formats resolved, scales and zero points of quantised "
     "weights not counted, one matrix stored as both embedding and output head counted once; layers that only predict "
-    "further tokens (index from num_hidden_layers on, or named mtp) not counted"
+    "further tokens (the announced ones after num_hidden_layers, or named mtp) not counted"
 )
 ACTIVE_RULE = (
     "per text token: total, less the input embedding (of which a token reads one row; the output head counts, also "
@@ -130,7 +130,7 @@ def _predicts(name: str, architecture: Architecture) -> bool:
     match = _LAYER.search(name)
     if match is None or not architecture.prediction_layers or architecture.layers is None:
         return False
-    return int(match[1]) >= architecture.layers
+    return architecture.layers <= int(match[1]) < architecture.layers + architecture.prediction_layers
 
 
 def _part(name: str) -> str:

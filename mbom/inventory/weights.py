@@ -109,7 +109,7 @@ def _loaded(names: set[str], index: Index | None, found: list[Finding]) -> tuple
     if missing := [shard for shard in index.shards if shard not in names and shard not in escaping]:
         detail = f"{len(missing)} of {len(index.shards)} files are not there: {listed(missing)}"
         found.append(finding("index-missing-shard", INDEX_FILE, detail))
-    if foreign := [shard for shard in index.shards if not is_safetensors(shard)]:
+    if foreign := [shard for shard in index.shards if not is_safetensors(shard) and shard not in escaping]:
         detail = f"{len(foreign)} shards are not called .safetensors: {listed(foreign)}"
         found.append(finding("index-malformed", INDEX_FILE, detail))
     if unlisted := [shard for shard in shards if shard not in index.shards]:

@@ -21,7 +21,7 @@ from mbom.source.huberrors import Retry, border
 from mbom.source.names import COUNT_LIMIT, check_name, check_names, is_bookkeeping, is_repo
 
 WORKERS = 4  # downloads at a time: enough to fill a line, few enough for the hub's rate limits
-GRACE = 2.0  # seconds that downloads get to stop and clean up when nobody waits for them any more
+GRACE = 1.0  # seconds that downloads get to stop and clean up when nobody waits for them any more
 ENTRY_LIMIT = COUNT_LIMIT * 2  # files and folders of a listing
 
 

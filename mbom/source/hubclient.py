@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Self
-from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub import HfApi, get_session, set_client_factory
@@ -50,7 +49,8 @@ def refuse_blob_path(response: httpx2.Response) -> None:
     """Refuse an answer whose entity tag is a path: the client would write the file's bytes there.
 
     It joins the tag onto the folder of blobs unchecked, so a tag of ``../../../.ssh/authorized_keys`` leaves the cache.
-    Only HEAD requests are asked for tags; a redirect that the client follows within the hub names no blob.
+    Only HEAD requests are asked for tags; a redirect to a path of the same host, which the client follows and forgets,
+    names no blob.
 
     Raises:
         RefusedError: for a tag that is not a plain name.
@@ -58,7 +58,8 @@ def refuse_blob_path(response: httpx2.Response) -> None:
     tag = response.headers.get("X-Linked-Etag") or response.headers.get("ETag")
     if response.request.method != "HEAD" or tag is None:
         return
-    if response.has_redirect_location and not urlsplit(response.headers["Location"]).netloc:
+    location = response.headers.get("Location", "")
+    if response.is_redirect and location.startswith("/") and not location.startswith("//"):
         return
     name = tag.removeprefix("W/").strip('"')
     if not _BLOB_NAME.fullmatch(name) or ".." in name:

@@ -90,6 +90,20 @@ def test_a_file_that_became_a_link_since_the_listing_is_an_error(folder: Path) -
         list(source.fetch(["config.json"]))
 
 
+def test_a_file_that_went_away_since_the_listing_is_an_error(folder: Path) -> None:
+    source = FolderSource(folder)
+    source.listing()
+    (folder / "config.json").unlink()
+    with pytest.raises(SourceError, match=r"'config\.json' cannot be read"):
+        list(source.fetch(["config.json"]))
+
+
+def test_the_number_of_entries_of_one_folder_is_limited(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mbom.source.folder.COUNT_LIMIT", 1)
+    with pytest.raises(RefusedError, match="more than 1 entries in one folder"):
+        FolderSource(folder).listing()
+
+
 def test_a_folder_has_no_second_copy(folder: Path) -> None:
     with pytest.raises(SourceError, match="no second copy; download it again"):
         FolderSource(folder).refetch("config.json")
@@ -259,6 +273,18 @@ def three_links_deep(snapshot: Path) -> None:
     link(shared, "/etc/passwd")
 
 
+def blob_is_a_pipe(snapshot: Path) -> None:
+    blob = snapshot.parent.parent / "blobs" / GIT_BLOB
+    blob.unlink()
+    os.mkfifo(blob)
+
+
+def blobs_are_a_file(snapshot: Path) -> None:
+    blobs = snapshot.parent.parent / "blobs"
+    blobs.rename(blobs.with_name("elsewhere"))
+    blobs.write_bytes(b"")
+
+
 ATTACKS: dict[str, tuple[Callable[[Path], None], type[MbomError]]] = {
     "entry leads out of the cache": (replace_entry("/etc/passwd"), RefusedError),
     "entry climbs out of the cache": (replace_entry("../../../../../../../etc/passwd"), RefusedError),
@@ -274,6 +300,8 @@ ATTACKS: dict[str, tuple[Callable[[Path], None], type[MbomError]]] = {
     "blob leads out of the cache": (replace_blob("/etc/passwd"), RefusedError),
     "blob leads to the next blob": (replace_blob(SHA256), RefusedError),
     "blob leads to an unlikely place in the store": (replace_blob("../../blobs/x/y"), RefusedError),
+    "blob is a pipe": (blob_is_a_pipe, SourceError),
+    "the folder of blobs is a file": (blobs_are_a_file, SourceError),
     "shared blob is a link": (three_links_deep, RefusedError),
     "the folder of blobs is a link": (blobs_elsewhere, RefusedError),
     "the shared store is a link": (store_elsewhere, RefusedError),

@@ -214,6 +214,22 @@ def test_a_size_that_is_never_the_advertised_one_is_refused(hub: HubServer, sour
     assert not list(cache.rglob(sha256(WEIGHTS[:-1])))
 
 
+def test_a_cached_copy_that_is_a_folder_is_told(source: Open, cache: Path) -> None:
+    opened = source()
+    (cache / "models--org--tiny" / "snapshots" / str(opened.origin.revision) / "config.json").mkdir(parents=True)
+    with pytest.raises(SourceError, match="neither a file nor a link of the cache; delete it"):
+        list(opened.fetch(["config.json"]))
+    with pytest.raises(StorageError, match="cannot be deleted"):
+        opened.refetch("config.json")
+
+
+def test_a_copy_that_is_gone_is_fetched_again(source: Open) -> None:
+    opened = source()
+    (file,) = opened.fetch(["config.json"])
+    file.path.unlink()
+    assert opened.refetch("config.json").path.read_bytes() == FILES["config.json"]
+
+
 # Passing trouble.
 
 
@@ -343,6 +359,26 @@ def test_a_gated_repository_says_what_to_do(hub: HubServer, source: Open) -> Non
     assert caught.value.exit_code == 4
 
 
+def test_a_repository_that_becomes_gated_while_it_is_read_says_so(hub: HubServer, source: Open) -> None:
+    opened = source()
+    list(opened.fetch([FIRST]))
+    hub.repositories[REPO].gated = True
+    with pytest.raises(AccessError, match="is gated"):
+        list(opened.fetch([SECOND]))
+    with pytest.raises(AccessError, match="is gated"):
+        opened.refetch(FIRST)
+
+
+def test_a_hub_that_goes_away_while_it_is_read_is_an_error(source: Open, pauses: list[float]) -> None:
+    with HubServer() as brief:
+        brief.push(REPO, FILES)
+        opened = source(endpoint=brief.url)
+        list(opened.fetch([FIRST]))
+    with pytest.raises(SourceError, match=r"the connection to the hub failed .*\(tried 3 times\)"):
+        opened.refetch(FIRST)
+    assert len(pauses) == 2
+
+
 def test_a_token_without_the_grant_is_gated_too(hub: HubServer, source: Open) -> None:
     hub.push("meta-llama/X", FILES, gated=True)
     hub.tokens.add("hf_other")
@@ -396,6 +432,12 @@ def test_a_file_that_is_listed_and_not_served_is_an_error(hub: HubServer, source
     hub.repositories[REPO].listed.append(hub.entry("ghost.json", b"{}"))
     with pytest.raises(SourceError, match=r"'ghost.json' is listed by the hub and not served"):
         list(source().fetch(["ghost.json"]))
+
+
+def test_a_repository_without_files_is_an_error(hub: HubServer, source: Open) -> None:
+    hub.push("org/empty", {})
+    with pytest.raises(SourceError, match="holds no files"):
+        source("org/empty").listing()
 
 
 def test_a_name_that_is_not_listed_is_an_error(source: Open) -> None:
@@ -492,6 +534,23 @@ def test_a_blob_name_that_is_a_path_is_refused_before_anything_is_written(
     with pytest.raises(RefusedError, match="an attack on the cache"):
         list(opened.fetch([name]))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_redirect_within_the_hub_is_followed_whatever_its_tag(hub: HubServer, source: Open) -> None:
+    opened = source()
+    path = f"/{REPO}/resolve/{opened.origin.revision}/config.json"
+    headers = {"Location": path, "ETag": 'W/"1a-b/c+d"', "X-Repo-Commit": str(opened.origin.revision)}
+    hub.fail("head", "config.json", Fault(status=307, headers=headers))
+    assert content(opened.fetch(["config.json"])) == {"config.json": FILES["config.json"]}
+
+
+@pytest.mark.parametrize("location", ["https:x", "//127.0.0.1:9/x", "http://127.0.0.1:9/x"])
+def test_a_redirect_that_is_not_followed_may_not_name_a_path(hub: HubServer, source: Open, location: str) -> None:
+    opened = source()
+    headers = {"Location": location, "ETag": '"../../../../pwned"', "X-Repo-Commit": str(opened.origin.revision)}
+    hub.fail("head", "config.json", Fault(status=307, headers=headers, sticky=True))
+    with pytest.raises(RefusedError, match="an attack on the cache"):
+        list(opened.fetch(["config.json"]))
 
 
 def test_a_cached_entry_that_leads_out_of_the_cache_is_refused_and_not_deleted(
@@ -658,6 +717,13 @@ def test_the_environment_is_honoured(hub: HubServer, tmp_path: Path) -> None:
     offline = run_python(FETCH, **home, HF_HUB_OFFLINE="1")
     assert (offline.stdout, offline.stderr) == (expected, "")
     assert hub.requests == []
+
+
+def test_a_cache_without_links_works_too(hub: HubServer, tmp_path: Path) -> None:
+    expected = "".join(f"{name} {len(data)}\n" for name, data in sorted(FILES.items()))
+    done = run_python(FETCH, HF_ENDPOINT=hub.url, HF_HUB_CACHE=str(tmp_path), HF_HUB_DISABLE_SYMLINKS="1")
+    assert (done.stdout, done.stderr) == (expected, "")
+    assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
 
 
 def test_a_folder_costs_no_import_of_the_client(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Records with made-up numbers that are consistent in themselves, for tests that need no model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from mbom.behaviour.numbers import LOGIT_DIMENSIONS, RESIDUAL_DIMENSIONS, TOP_TO
 from mbom.behaviour.prompts import Prompt
 from mbom.behaviour.record import Coverage, Record, Runtime, summarise
 
-Floats = NDArray[np.float64]
+Array = NDArray[Any]
 
 RUNTIME = Runtime(
     device="cpu",
@@ -112,12 +113,21 @@ def plain_record() -> Record:
     return record_of(prompts, numbers, experts=0, vocabulary=5)
 
 
-def edited(record: Record, edits: Mapping[str, Callable[[NDArray[np.generic]], None]]) -> Record:
-    """A copy whose arrays were edited in place; coverage and summaries follow, as an honest tool would write them."""
+def edited(record: Record, **edits: Callable[[Array], None]) -> Record:
+    """A copy whose named arrays were edited in place; coverage and summaries follow, as an honest tool writes them."""
     arrays = {name: array.copy() for name, array in record.numbers.arrays().items()}
     for name, edit in edits.items():
         edit(arrays[name])
     return with_numbers(record, Numbers(**arrays))
+
+
+def put(index: int | tuple[int, ...] | slice, value: float) -> Callable[[Array], None]:
+    """An edit that stores ``value`` at ``index``."""
+
+    def edit(array: Array) -> None:
+        array[index] = value
+
+    return edit
 
 
 def with_numbers(record: Record, numbers: Numbers) -> Record:
@@ -138,7 +148,7 @@ def with_numbers(record: Record, numbers: Numbers) -> Record:
 def noisy(record: Record, size: float = 1e-15) -> Record:
     """What another machine would have measured: every float off by about ``size`` of itself."""
     rng = np.random.default_rng(13)
-    arrays = {
+    arrays: dict[str, Array] = {
         name: array * (1 + size * rng.normal(size=array.shape)) if array.dtype.kind == "f" else array
         for name, array in record.numbers.arrays().items()
     }

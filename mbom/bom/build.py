@@ -1,0 +1,233 @@
+"""An inventory and its facts as a CycloneDX 1.7 document: the same input always gives the same bytes.
+
+The typed library builds what it has types for. What it cannot express (modelCard, compositions, mime-type) is put into
+the serialised document by bom-ref, and the result must pass the strict schema and our own lint before it is returned.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
+from cyclonedx.model.bom import Bom
+from cyclonedx.model.component import Component, ComponentType, Pedigree
+from cyclonedx.model.license import DisjunctiveLicense, LicenseAcknowledgement
+from cyclonedx.model.lifecycle import LifecyclePhase, PredefinedLifecycle
+from cyclonedx.model.tool import ToolRepository
+from cyclonedx.output.json import JsonV1Dot7
+from cyclonedx.spdx import fixup_id
+from packageurl import PackageURL
+
+from mbom import strictjson
+from mbom.bom import identity
+from mbom.bom.lint import lint
+from mbom.bom.mediatype import media_type
+from mbom.bom.modelcard import BehaviourSummary, model_card
+from mbom.bom.schema import schema_problems
+from mbom.errors import FormatError
+from mbom.inventory.card import CARD
+from mbom.inventory.facts import Facts
+from mbom.inventory.record import FileRecord, Inventory
+from mbom.strictjson import Json
+
+SUBJECT_REF = "checkpoint"
+TOOL_REF = "tool:mbom"
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]{1,500}")
+
+
+def build(
+    *, inventory: Inventory, facts: Facts, behaviour: BehaviourSummary | None, tool_version: str, created: datetime
+) -> bytes:
+    """Return bom.cdx.json.
+
+    Args:
+        inventory: the files and tensors.
+        facts: of the same checkpoint.
+        behaviour: None where no behaviour was recorded; the BOM then says so.
+        tool_version: mbom's own.
+        created: the time to state, with its zone; whole seconds of it are used.
+
+    Raises:
+        FormatError: when the checkpoint cannot be described in a valid document, because it has too many files.
+    """
+    model = _model(inventory, facts)
+    assert model.bom_ref.value is not None
+    bom = _document(model, inventory, tool_version, created)
+    document: Json = json.loads(JsonV1Dot7(bom).output_as_string())
+    assert isinstance(document, dict)
+    injected: dict[str, dict[str, Json]] = {
+        identity.file_ref(file.name): {"mime-type": media_type(file.name)} for file in inventory.files
+    }
+    injected[model.bom_ref.value] = {"modelCard": model_card(facts, behaviour)}
+    _inject(document, injected)
+    document["compositions"] = [
+        {"aggregate": "complete", "assemblies": [model.bom_ref.value]},  # every file of the checkpoint is listed
+        {"aggregate": "unknown", "dependencies": [model.bom_ref.value]},  # training data: only what the card names
+    ]
+    data = strictjson.pretty(document)
+    problems = schema_problems(document, data) or lint(document)
+    if problems:
+        raise FormatError(f"no valid BOM can be built of this checkpoint: {problems[0]}")
+    return data
+
+
+def _document(model: Component, inventory: Inventory, tool_version: str, created: datetime) -> Bom:
+    """Return the BOM around the model, which is its only component: consumers look at ``components[0]``."""
+    subject = Component(
+        type=ComponentType.DATA,
+        bom_ref=SUBJECT_REF,
+        name=f"{inventory.origin.repo or inventory.origin.name} checkpoint",
+        version=identity.version(inventory),
+        description="The set of files that this document describes; the model that they hold is components[0].",
+    )
+    bom = Bom(serial_number=identity.serial_number(inventory.digest), version=1, components=[model])
+    bom.metadata.timestamp = created.astimezone(UTC).replace(microsecond=0)
+    bom.metadata.lifecycles = [PredefinedLifecycle(phase=LifecyclePhase.POST_BUILD)]
+    bom.metadata.tools = ToolRepository(
+        components=[Component(type=ComponentType.APPLICATION, bom_ref=TOOL_REF, name="mbom", version=tool_version)]
+    )
+    bom.metadata.component = subject
+    bom.register_dependency(subject, [model])
+    bom.register_dependency(model, list(model.components))
+    return bom
+
+
+def _model(inventory: Inventory, facts: Facts) -> Component:
+    purl = identity.purl(inventory)
+    group = identity.group(inventory.origin)
+    return Component(
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=purl.to_string(),
+        group=group,
+        name=identity.name(inventory.origin),
+        version=identity.version(inventory),
+        purl=purl,
+        publisher=group,
+        description=_description(facts),
+        licenses=list(_licences(inventory, facts)),
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=inventory.digest)],
+        components=[_file(file) for file in inventory.files],
+        pedigree=_pedigree(facts),
+        external_references=list(_references(inventory)),
+        properties=[Property(name=f"mbom:{name}", value=value) for name, value in _properties(inventory, facts)],
+    )
+
+
+def _description(facts: Facts) -> str:
+    """Return one line for people."""
+    parameters = facts.parameters
+    counted = f"{parameters.total:,} parameters"
+    if parameters.active not in (None, parameters.total):
+        counted += f", {parameters.active:,} active per token"
+    return f"{', '.join(facts.architecture.architectures) or 'unknown architecture'}, {counted}"
+
+
+def _file(file: FileRecord) -> Component:
+    return Component(
+        type=ComponentType.FILE,
+        bom_ref=identity.file_ref(file.name),
+        name=file.name,
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=file.sha256)],
+        properties=[
+            Property(name="mbom:file:size", value=str(file.size)),
+            Property(name="mbom:file:role", value=file.role),
+        ],
+    )
+
+
+def _licences(inventory: Inventory, facts: Facts) -> Iterator[DisjunctiveLicense]:
+    """Yield the declared licences: by SPDX id where there is one, else by name, with the link that the card gives.
+
+    The hub writes ids in lower case, SPDX in its own; ids of families, such as ``gpl`` or ``llama``, are no SPDX ids.
+    """
+    licence = facts.licence
+    if licence is None:
+        return
+    url = _licence_link(inventory, licence.link)
+    for hub_id in licence.ids or ("other",):
+        spdx = fixup_id(hub_id)
+        name = licence.name if hub_id == "other" and licence.name else hub_id
+        yield DisjunctiveLicense(
+            id=spdx,
+            name=None if spdx else name,
+            url=XsUri(url) if url and not spdx else None,
+            acknowledgement=LicenseAcknowledgement.DECLARED,
+        )
+
+
+def _licence_link(inventory: Inventory, link: str | None) -> str | None:
+    """Return an address for the card's ``license_link``, which is one or names a file of the repository."""
+    if link is None:
+        return None
+    if any(file.name == link for file in inventory.files):
+        return identity.hub_url(inventory.origin, "blob", link)
+    return link if _LINK.fullmatch(link) else None
+
+
+def _pedigree(facts: Facts) -> Pedigree | None:
+    """Return the base models that the card names. Nothing has compared them with this one."""
+    card = facts.card
+    if not card.base_models:
+        return None
+    ancestors = [
+        Component(
+            type=ComponentType.MACHINE_LEARNING_MODEL,
+            bom_ref=f"base:{name}",
+            group=name.rpartition("/")[0] or None,
+            name=name.rpartition("/")[2] or name,
+            purl=PackageURL("huggingface", name.partition("/")[0], name.partition("/")[2])
+            if _REPOSITORY.fullmatch(name)
+            else None,
+            properties=[Property(name="mbom:lineage:relation", value=card.base_model_relation or "not declared")],
+        )
+        for name in card.base_models
+    ]
+    return Pedigree(ancestors=ancestors, notes=f"declared in {CARD}, not verified")
+
+
+def _references(inventory: Inventory) -> Iterator[ExternalReference]:
+    for kind, url, digest in identity.references(inventory):
+        hashes = [HashType(alg=HashAlgorithm.SHA_256, content=digest)] if digest else None
+        yield ExternalReference(type=ExternalReferenceType(kind), url=XsUri(url), hashes=hashes)
+
+
+def _properties(inventory: Inventory, facts: Facts) -> Iterator[tuple[str, str]]:
+    yield "model:digest", inventory.digest
+    yield "model:digest:method", identity.DIGEST_METHOD
+    yield "source", inventory.origin.kind
+    yield "files:count", str(len(inventory.files))
+    yield "files:bytes", str(sum(file.size for file in inventory.files))
+    yield "tensors:count", str(len(inventory.tensors))
+    yield "tensors:bytes", str(sum(tensor.end - tensor.start for tensor in inventory.tensors))
+    yield "declared:count", str(len(inventory.declared))
+    for file in inventory.declared:
+        yield "declared:not-fetched-not-verified", identity.declared_line(file)
+    licence = facts.licence
+    yield "licence:declared", "none" if licence is None else ", ".join(licence.ids) or "unnamed"
+    if licence is not None and licence.name:
+        yield "licence:declared:name", licence.name
+    if licence is not None and licence.link:
+        yield "licence:declared:link", licence.link
+    for template in facts.chat_templates:
+        yield "chat-template", f"sha256:{template.sha256} {template.file} {template.name}"
+    for entry in facts.remote_code:
+        yield "remote-code", entry
+
+
+def _inject(document: Json, by_ref: dict[str, dict[str, Json]]) -> None:
+    """Add members to the objects that carry the given bom-refs; every one of them must be there."""
+    left = dict(by_ref)
+    pending = [document]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, list):
+            pending.extend(item)
+        elif isinstance(item, dict):
+            pending.extend(item.values())
+            ref = item.get("bom-ref")
+            if isinstance(ref, str) and ref in left:
+                item.update(left.pop(ref))
+    assert not left, f"no component has the bom-ref {min(left)}"

@@ -1,0 +1,140 @@
+"""Step 8 of the verification: is this a valid BOM, and is it about the very checkpoint of the inventory?"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from mbom import strictjson
+from mbom.bom import identity
+from mbom.bom.lint import files_of, lint
+from mbom.bom.modelcard import TIED, numbers
+from mbom.bom.properties import differences, number, values
+from mbom.bom.schema import schema_problems
+from mbom.errors import FormatError
+from mbom.inventory.architecture import Architecture, Quantisation
+from mbom.inventory.facts import Facts
+from mbom.inventory.findings import plain
+from mbom.inventory.parameters import count
+from mbom.inventory.record import Inventory
+from mbom.strictjson import Json
+
+BOM_LIMIT = 16 << 20  # bytes; six thousand files, at about 600 bytes each, take 4 MB
+_MODEL = "machine-learning-model"
+
+
+def check(data: bytes, inventory: Inventory, facts: Facts | None = None) -> tuple[str, ...]:
+    """Return what is wrong with a BOM, as sentences; nothing where it is sound and agrees with the inventory.
+
+    Each stage is the ground that the next stands on, so only the problems of the first stage that has any are given:
+    strict JSON, then the schema of CycloneDX 1.7, then lint and agreement.
+
+    Args:
+        data: the bytes of bom.cdx.json.
+        inventory: of the checkpoint, from a source that the caller trusts more than the BOM.
+        facts: read again from that checkpoint, where it is at hand: then every number of the model card must be equal.
+            Without them the parameter count is still computed from the inventory's tensors.
+    """
+    try:
+        document = strictjson.loads(data, what="the BOM", limit=BOM_LIMIT)
+    except FormatError as error:
+        return (str(error),)
+    if not isinstance(document, dict) or document.get("specVersion") != "1.7":
+        return ("the BOM is not a CycloneDX 1.7 document",)
+    found = schema_problems(document, data) or lint(document) + tuple(_disagreements(document, inventory, facts))
+    return tuple(plain(problem) for problem in found)
+
+
+def _disagreements(document: dict[str, Json], inventory: Inventory, facts: Facts | None) -> Iterator[str]:
+    components = document.get("components")
+    model = components[0] if isinstance(components, list) and components else None
+    if not isinstance(model, dict) or model.get("type") != _MODEL:
+        yield "components[0] is not a machine-learning-model"
+        return
+    yield from _identity(document, model, inventory)
+    yield from _files(document, model, inventory)
+    yield from _card(model, inventory, facts)
+
+
+def _identity(document: dict[str, Json], model: dict[str, Json], inventory: Inventory) -> Iterator[str]:
+    purl = identity.purl(inventory)
+    expected: dict[str, Json] = {
+        "group": identity.group(inventory.origin),
+        "name": identity.name(inventory.origin),
+        "version": identity.version(inventory),
+        "purl": purl.to_string(),
+        "hashes": [{"alg": "SHA-256", "content": inventory.digest}],
+    }
+    yield from (
+        f"the model's {member} is {model.get(member)}, the inventory says {value}"
+        for member, value in expected.items()
+        if model.get(member) != value
+    )
+    serial = identity.serial_number(inventory.digest).urn
+    if document.get("serialNumber") != serial:
+        yield f"the serial number is {document.get('serialNumber')}, that of the model is {serial}"
+    held = model.get("externalReferences")
+    assert held is None or isinstance(held, list)  # the schema says so
+    places = {(str(item["type"]), str(item["url"])) for item in held or () if isinstance(item, dict)}
+    for kind, url in sorted(places ^ {(kind, url) for kind, url, _ in identity.references(inventory)}):
+        yield f"the {kind} {url} is {'not that of the inventory' if (kind, url) in places else 'missing'}"
+    properties: dict[str, list[str]] = {
+        "model:digest": [inventory.digest],
+        "source": [inventory.origin.kind],
+        "tensors:count": [str(len(inventory.tensors))],
+        "tensors:bytes": [str(sum(tensor.end - tensor.start for tensor in inventory.tensors))],
+        "declared:count": [str(len(inventory.declared))],
+        "declared:not-fetched-not-verified": [identity.declared_line(file) for file in inventory.declared],
+    }
+    yield from differences(model, properties, "the inventory says")
+
+
+def _files(document: dict[str, Json], model: dict[str, Json], inventory: Inventory) -> Iterator[str]:
+    """Yield every file that is missing, extra, listed twice or different."""
+    nested = model.get("components")
+    assert nested is None or isinstance(nested, list)  # the schema says so
+    inside = {id(item) for item in nested or ()}
+    strangers = [item for item in nested or () if isinstance(item, dict) and item.get("type") != "file"]
+    yield from (f"{item['name']} is part of the model, but of type {item['type']}" for item in strangers)
+    found = files_of(document)
+    times = Counter(str(item["name"]) for item in found)
+    expected = {file.name: file for file in inventory.files}
+    yield from (f"{name} is listed {number} times" for name, number in times.items() if number > 1)
+    yield from (f"{name} is not listed" for name in sorted(expected.keys() - times.keys()))
+    for item in found:
+        name = str(item["name"])
+        file = expected.get(name)
+        if file is None or id(item) not in inside:
+            yield f"{name} is listed, but no file of the model" if file is None else f"{name} is listed elsewhere"
+            continue
+        if item.get("hashes") != [{"alg": "SHA-256", "content": file.sha256}]:
+            yield f"{name}: the BOM does not give the SHA-256 of the inventory, {file.sha256}"
+        properties = {"file:size": [str(file.size)], "file:role": [file.role]}
+        yield from (f"{name}: {problem}" for problem in differences(item, properties, "the inventory says"))
+
+
+def _card(model: dict[str, Json], inventory: Inventory, facts: Facts | None) -> Iterator[str]:
+    """Yield numbers of the model card that the tensors, or the facts, contradict."""
+    card = model.get("modelCard")
+    if card is None:
+        yield "the model has no modelCard"
+        return
+    architecture = facts.architecture if facts is not None else _stated_architecture(card)
+    known = numbers(count(inventory.tensors, architecture), architecture)
+    expected = {name: [] if value is None else [str(value)] for name, value in known.items()}
+    if facts is None:
+        expected = {
+            name: value for name, value in expected.items() if name.startswith(("parameters:", "stored-bytes:"))
+        }
+    yield from differences(card, expected, "the checkpoint says")
+
+
+def _stated_architecture(card: Json) -> Architecture:
+    """Return what counting parameters takes from the configuration, as the BOM itself states it."""
+    tied = values(card, "architecture:tied-embeddings")
+    return Architecture(
+        layers=number(card, "architecture:layers"),
+        prediction_layers=number(card, "architecture:prediction-layers"),
+        experts=number(card, "architecture:experts"),
+        experts_per_token=number(card, "architecture:experts-per-token"),
+        tied_embeddings=next((flag for flag, text in TIED.items() if tied == [text]), None),
+        quantisation=Quantisation(method=None, format=None, bits=number(card, "quantisation:bits")),
+    )

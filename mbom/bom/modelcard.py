@@ -1,0 +1,159 @@
+"""The modelCard of the BOM: task, architecture, parameter counts, and what the behaviour pass measured."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from mbom.bom.identity import HUB
+from mbom.bom.properties import properties
+from mbom.inventory.architecture import Architecture
+from mbom.inventory.facts import Facts
+from mbom.inventory.parameters import ACTIVE_RULE, TOTAL_RULE, Parameters
+from mbom.strictjson import Json
+
+Property = tuple[str, str]
+TIED = {True: "true", False: "false"}
+
+# Input and output by the hub's pipeline tag, for tasks of models that mbom can run.
+_MODALITIES = {
+    "text-generation": (("text",), ("text",)),
+    "image-text-to-text": (("image", "text"), ("text",)),
+    "audio-text-to-text": (("audio", "text"), ("text",)),
+    "video-text-to-text": (("video", "text"), ("text",)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BehaviourSummary:
+    """What a behaviour record says in a few numbers.
+
+    Attributes:
+        record_sha256: the digest of behaviour.json.
+        prompt_set: the name of the versioned set of prompts.
+        prompts: how many of them.
+        positions: token positions measured, of all prompts together.
+        layers: decoder layers that ran.
+        experts: routed experts of all layers together; 0 without any.
+        experts_reached: how many of them a prompt reached.
+        device: where it ran, as the record says.
+        precision: the type of every floating-point number, such as ``float64``.
+        limits: the constants of the verdict by name, such as ``("relative_error", 1e-9)``.
+    """
+
+    record_sha256: str
+    prompt_set: str
+    prompts: int
+    positions: int
+    layers: int
+    experts: int
+    experts_reached: int
+    device: str
+    precision: str
+    limits: tuple[tuple[str, float], ...]
+
+
+def model_card(facts: Facts, behaviour: BehaviourSummary | None) -> dict[str, Json]:
+    """Return the CycloneDX ``modelCard`` object."""
+    card: dict[str, Json] = {
+        "modelParameters": _model_parameters(facts),
+        "properties": properties([*_facts(facts), *_behaviour(behaviour)]),
+    }
+    if behaviour is not None:
+        card["quantitativeAnalysis"] = {"performanceMetrics": _metrics(behaviour)}
+    return card
+
+
+def _model_parameters(facts: Facts) -> dict[str, Json]:
+    architecture, card = facts.architecture, facts.card
+    found: dict[str, Json] = {}
+    task = card.pipeline_tag
+    if task is None and any(name.endswith("ForCausalLM") for name in architecture.architectures):
+        task = "text-generation"
+    if task is not None:
+        found["task"] = task
+    if architecture.model_type is not None:
+        found["architectureFamily"] = architecture.model_type
+    if architecture.architectures:
+        found["modelArchitecture"] = ", ".join(architecture.architectures)
+    if task in _MODALITIES:
+        inputs, outputs = _MODALITIES[task]
+        found["inputs"] = [{"format": kind} for kind in inputs]
+        found["outputs"] = [{"format": kind} for kind in outputs]
+    if card.datasets:
+        found["datasets"] = [_dataset(name) for name in card.datasets]
+    return found
+
+
+def _dataset(name: str) -> Json:
+    return {"type": "dataset", "name": name, "contents": {"url": f"{HUB}/datasets/{quote(name)}"}}
+
+
+def numbers(parameters: Parameters, architecture: Architecture) -> dict[str, int | None]:
+    """Return every number of the card by the name of its property; None where it is not known."""
+    return {
+        "parameters:total": parameters.total,
+        "parameters:active": parameters.active,
+        "parameters:active-with-embedding": parameters.active_with_embedding,
+        "parameters:embedding": parameters.embedding,
+        "parameters:other-modalities": parameters.other_modalities,
+        "parameters:prediction-layers": parameters.prediction,
+        "architecture:layers": architecture.layers,
+        "architecture:prediction-layers": architecture.prediction_layers,
+        "architecture:hidden-size": architecture.hidden,
+        "architecture:attention-heads": architecture.heads,
+        "architecture:key-value-heads": architecture.kv_heads,
+        "architecture:experts": architecture.experts,
+        "architecture:experts-per-token": architecture.experts_per_token,
+        "architecture:context-length": architecture.context_length,
+        "architecture:vocabulary": architecture.vocabulary,
+        "architecture:sliding-window": architecture.sliding_window,
+        "quantisation:bits": architecture.quantisation.bits if architecture.quantisation else None,
+        **{f"stored-bytes:{dtype}": size for dtype, size in parameters.stored},
+    }
+
+
+def _facts(facts: Facts) -> Iterator[Property]:
+    """Yield what is known; an unknown number is left out rather than given as zero."""
+    parameters, architecture = facts.parameters, facts.architecture
+    known = numbers(parameters, architecture)
+    yield from ((name, str(number)) for name, number in known.items() if number is not None)
+    yield "parameters:total:rule", TOTAL_RULE
+    if parameters.active is not None:
+        yield "parameters:active:rule", ACTIVE_RULE
+    yield from (("parameters:note", note) for note in parameters.notes)
+    yield from (("packing", packing) for packing in parameters.packings)
+    if architecture.dtype is not None:
+        yield "architecture:dtype", architecture.dtype
+    if architecture.tied_embeddings is not None:
+        yield "architecture:tied-embeddings", TIED[architecture.tied_embeddings]
+    quantisation = architecture.quantisation
+    if quantisation is not None and quantisation.method is not None:
+        yield "quantisation:method", quantisation.method
+    if quantisation is not None and quantisation.format is not None:
+        yield "quantisation:format", quantisation.format
+    yield from (("language", language) for language in facts.card.languages)
+
+
+def _behaviour(behaviour: BehaviourSummary | None) -> Iterator[Property]:
+    if behaviour is None:
+        yield "behaviour", "not measured"
+        return
+    yield "behaviour", "measured"
+    yield "behaviour:record:sha256", behaviour.record_sha256
+    yield "behaviour:prompt-set", behaviour.prompt_set
+    yield "behaviour:device", behaviour.device
+    yield "behaviour:precision", behaviour.precision
+
+
+def _metrics(behaviour: BehaviourSummary) -> list[Json]:
+    """Return what was measured and the limits by which a second measurement is judged, never an opinion on quality."""
+    counts = {
+        "prompts": behaviour.prompts,
+        "positions": behaviour.positions,
+        "layers": behaviour.layers,
+        "experts": behaviour.experts,
+        "experts-reached": behaviour.experts_reached,
+    }
+    values = [(name, str(number)) for name, number in counts.items()]
+    values += [(f"limit:{name}", repr(limit)) for name, limit in sorted(behaviour.limits)]
+    return [{"type": f"mbom:behaviour:{name}", "value": value, "slice": behaviour.prompt_set} for name, value in values]

@@ -1,0 +1,44 @@
+"""Everything that one read of a checkpoint tells: the inventory, the facts, and all findings in one place."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mbom.inventory.facts import Facts, read_facts
+from mbom.inventory.findings import ordered
+from mbom.inventory.record import Inventory
+from mbom.inventory.scanning import ScanProgress, scan
+from mbom.source import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """A checkpoint as it was read; the inventory's findings include those of the facts."""
+
+    inventory: Inventory
+    facts: Facts
+    paths: Mapping[str, Path]
+
+
+def survey(
+    source: Source,
+    *,
+    everything: bool = False,
+    progress: Callable[[ScanProgress], None] | None = None,
+) -> Survey:
+    """Fetch a checkpoint, read every byte of it once, and tell what it is.
+
+    Args:
+        source: where the checkpoint is.
+        everything: fetch other weight sets from the hub too.
+        progress: called after every chunk, from one thread at a time, though not always the same.
+
+    Raises:
+        RefusedError: when a file is not what the source advertised, twice, or its name cannot be recorded.
+        ChangedError: when a file changes while it is read.
+        UnavailableError: when the source or the system does not give the bytes.
+    """
+    scanned = scan(source, everything=everything, progress=progress)
+    facts, findings = read_facts(scanned.inventory, scanned.side)
+    inventory = replace(scanned.inventory, findings=ordered((*scanned.inventory.findings, *findings)))
+    return Survey(inventory=inventory, facts=facts, paths=scanned.paths)
