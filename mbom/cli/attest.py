@@ -68,9 +68,9 @@ def attest(
         raise EngineError(f"{missing}, or leave the behaviour out with --no-behaviour")
     display = Display(quiet=quiet)
     signer = None if unsigned else trust.signer(key, display)
-    source = open_source(model)
-    folder = output or Path(f"{source.origin.name}.mbom")
     with display.scanning() as on_scan, display.measuring() as on_measure:
+        source = open_source(model, on_bytes=on_scan.fetched)
+        folder = output or Path(f"{source.origin.name}.mbom")
         done = verb.attest(
             source,
             folder,

@@ -17,7 +17,6 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from mbom.engine import MeasureProgress
@@ -101,13 +100,15 @@ class Display:
             )
 
     def verdict(self, verdict: Verdict) -> None:
-        """Print the checks as a table and the outcome as the last line."""
-        table = Table(box=None, show_header=False, pad_edge=False)
+        """Print the checks, a line each, and the outcome as the last line."""
         for number, check in enumerate(verdict.checks, start=1):
-            table.add_row(
-                f"{number:>2}", check.id, Text(check.outcome, style=COLOURS[check.outcome]), plain(check.detail)
+            self.out.print(
+                Text.assemble(
+                    f"{number:>2} {check.id:<18}",
+                    (check.outcome, COLOURS[check.outcome]),
+                    f"  {plain(check.detail)}",
+                )
             )
-        self.out.print(table)
         style = {"verified": "bold green", "refused": "bold red", "incomplete": "bold yellow"}[verdict.outcome]
         self.out.print(Text(plain(conclusion(verdict)), style=style))
 
@@ -133,17 +134,27 @@ class Display:
 
 
 class ScanDisplay:
-    """Turns the scan's reports into a progress bar."""
+    """Turns the scan's reports, and those of the hub's downloads, into progress bars."""
 
     def __init__(self, bars: Progress) -> None:
         self.bars = bars
-        self.task: TaskID | None = None
+        self.hashing: TaskID | None = None
+        self.fetching: TaskID | None = None
 
     def __call__(self, report: ScanProgress) -> None:
-        """Show one report."""
-        if self.task is None:
-            self.task = self.bars.add_task("hashing", total=report.bytes_total)
-        self.bars.update(self.task, completed=report.bytes_done, total=report.bytes_total)
+        """Show how much has been hashed."""
+        if self.hashing is None:
+            self.hashing = self.bars.add_task("hashing", total=report.bytes_total)
+        self.bars.update(self.hashing, completed=report.bytes_done, total=report.bytes_total)
+        if self.fetching is not None:
+            self.bars.update(self.fetching, total=report.bytes_total)
+
+    def fetched(self, name: str, count: int) -> None:
+        """Show that ``count`` more bytes of ``name`` have arrived; a failed attempt takes its bytes back."""
+        del name
+        if self.fetching is None:
+            self.fetching = self.bars.add_task("fetching", total=None)
+        self.bars.advance(self.fetching, count)
 
 
 class MeasureDisplay:

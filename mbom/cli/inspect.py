@@ -28,7 +28,7 @@ def inspect(context: click.Context, *, checkpoint: str, everything: bool, as_jso
     """
     display = Display(quiet=quiet)
     with display.scanning() as on_scan:
-        surveyed = survey(open_source(checkpoint), everything=everything, progress=on_scan)
+        surveyed = survey(open_source(checkpoint, on_bytes=on_scan.fetched), everything=everything, progress=on_scan)
     findings = surveyed.inventory.findings
     if as_json:
         found: list[Json] = [finding.to_dict() for finding in findings]

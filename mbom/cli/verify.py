@@ -56,10 +56,10 @@ def verify(
         raise UsageError("--behaviour needs a CHECKPOINT to measure")
     display = Display(quiet=quiet)
     verifier = trust.verifier(key)
-    source = open_source(checkpoint) if checkpoint is not None else None
-    if source is not None and source.origin.kind == "hub":
-        repo, revision = repo or source.origin.repo, revision or source.origin.revision
     with display.scanning() as on_scan, display.measuring() as on_measure:
+        source = open_source(checkpoint, on_bytes=on_scan.fetched) if checkpoint is not None else None
+        if source is not None and source.origin.kind == "hub":
+            repo, revision = repo or source.origin.repo, revision or source.origin.revision
         verdict = verb.verify(
             bundle,
             verifier=verifier,

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
 import torch
 from blake3 import blake3
 
@@ -34,6 +33,11 @@ class StoredTensor:
     """One pass over one stored tensor, by slices of its first dimension, in order.
 
     Slices can be skipped, which reads and hashes them all the same: a digest needs every byte.
+
+    Attributes:
+        record: what the inventory says of it.
+        slices: its number of slices; a scalar is one.
+        position: how many of them have been read or skipped.
     """
 
     def __init__(self, record: TensorRecord, checkpoint: "Checkpoint") -> None:
@@ -41,16 +45,11 @@ class StoredTensor:
         self._checkpoint = checkpoint
         self._hasher = blake3()
         self._offset = record.start
-        # A scalar counts as one slice.
+        self.position = 0
         self.slices = record.shape[0] if record.shape else 1
         self._slice_bytes = (record.end - record.start) // max(self.slices, 1)
         if record.start == record.end:
             self._finish()
-
-    @property
-    def position(self) -> int:
-        """The number of slices read so far."""
-        return (self._offset - self.record.start) // self._slice_bytes if self._slice_bytes else self.slices
 
     def read(self, count: int | None = None) -> torch.Tensor:
         """Return the next ``count`` slices (all that are left by default) in the stored dtype, in memory of their own.
@@ -59,14 +58,17 @@ class StoredTensor:
             RefusedError: when the file ends early, or the tensor's digest is not the inventory's.
         """
         count = self.slices - self.position if count is None else count
-        data = np.empty(count * self._slice_bytes, np.uint8)
-        self._fill(data.data)
+        self.position += count
+        data = torch.empty(count * self._slice_bytes, dtype=torch.uint8)
+        self._fill(data.numpy().data)
         shape = (count, *self.record.shape[1:]) if self.record.shape else ()
-        return torch.from_numpy(data).view(self._dtype).view(shape)
+        return data.view(self._dtype).view(shape)
 
     def skip(self, count: int | None = None) -> None:
         """Read and hash the next ``count`` slices (all that are left by default) without keeping them."""
-        left = (self.slices - self.position if count is None else count) * self._slice_bytes
+        count = self.slices - self.position if count is None else count
+        self.position += count
+        left = count * self._slice_bytes
         scratch = memoryview(bytearray(min(CHUNK_BYTES, left)))
         while left > 0:
             step = min(left, CHUNK_BYTES)

@@ -253,10 +253,11 @@ def _template_limits() -> Iterator[None]:
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(used.ru_utime + used.ru_stime) + 1 + TEMPLATE_CPU_SECONDS
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    before = {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_CPU, resource.RLIMIT_AS)}
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, before[resource.RLIMIT_CPU][1]))
     space = pages * resource.getpagesize() + TEMPLATE_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (space, before[resource.RLIMIT_AS][1]))
+    before = {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_CPU, resource.RLIMIT_AS)}
+    for kind, value in ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, space)):
+        soft, hard = before[kind]
+        resource.setrlimit(kind, (value if soft == resource.RLIM_INFINITY else min(soft, value), hard))
     try:
         yield
     finally:

@@ -1,0 +1,18 @@
+"""What the whole run shares: one attested copy of the trained fixture, measured by the real engine."""
+
+from pathlib import Path
+
+import pytest
+from attesting import Scene, copy_scene, set_scene
+
+
+@pytest.fixture(scope="session")
+def attested(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """The fixture with its bundle; look at it, and change only copies."""
+    return set_scene(tmp_path_factory.mktemp("attested"))
+
+
+@pytest.fixture
+def scene(attested: Scene, tmp_path: Path) -> Scene:
+    """A copy of the attested fixture that a test may ruin."""
+    return copy_scene(attested, tmp_path)

@@ -1,0 +1,52 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from mbom.behaviour.projection import signs
+from mbom.engine.head import Logits, logits
+from mbom.errors import EngineError
+
+HIDDEN = torch.randn(5, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+MATRIX = torch.randn(300, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def run(matrix: Tensor, rows: int) -> Logits:
+    return logits(HIDDEN, matrix.split(rows), len(matrix))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64, 299, 300])
+def test_blocks_of_any_size_give_what_the_whole_matrix_gives(rows: int) -> None:
+    expected = HIDDEN @ MATRIX.T
+    found = run(MATRIX, rows)
+    assert torch.equal(found.top_ids, expected.topk(64, dim=1).indices)
+    assert torch.allclose(found.top, expected.topk(64, dim=1).values, rtol=1e-13, atol=1e-14)
+    assert torch.allclose(found.logsumexp, expected.logsumexp(1), rtol=1e-14, atol=0)
+    directions = torch.from_numpy(signs("logits", (300, 64))).to(torch.float64)
+    projection = (expected - expected.mean(1, keepdim=True)) @ directions / math.sqrt(300)
+    assert torch.allclose(found.projection, projection, rtol=0, atol=1e-13)
+
+
+def test_a_large_common_offset_costs_no_precision_in_the_projection() -> None:
+    shift = 1e6 * HIDDEN[0] / (HIDDEN[0] @ HIDDEN[0])  # adds 1e6 to every logit of the first position
+    plain, shifted = run(MATRIX, 64), run(MATRIX + shift, 64)
+    assert torch.allclose(plain.projection[0], shifted.projection[0], rtol=0, atol=1e-7)
+
+
+def test_equal_logits_are_listed_by_ascending_id() -> None:
+    matrix = MATRIX[:1].expand(40, -1)
+    found = run(matrix, 7)
+    assert torch.equal(found.top_ids, torch.arange(40).expand(5, -1))
+
+
+def test_a_small_vocabulary_is_listed_whole() -> None:
+    assert run(MATRIX[:10], 3).top_ids.shape == (5, 10)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_logit_that_is_no_finite_number_is_an_error(value: float) -> None:
+    matrix = MATRIX.clone()
+    matrix[200, 3] = value
+    with pytest.raises(EngineError, match="not finite, at token 192 or after"):
+        run(matrix, 64)

@@ -1,0 +1,127 @@
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from mbom import engine
+from mbom.engine import stock, weights
+from mbom.errors import EngineError, FormatError, MbomError
+from mbom.strictjson import Json
+from tests import tinymodels
+from tests.streamed import stream
+
+IDS = torch.tensor([[5, 6, 7]])
+CPU = torch.device("cpu")
+
+
+def test_transformers_is_the_version_that_the_adapter_was_written_against() -> None:
+    assert transformers.__version__ == stock.VERSION == engine.TRANSFORMERS
+
+
+def test_every_family_of_the_table_is_tested_against_a_full_load() -> None:
+    assert set(tinymodels.FAMILIES) == stock.FAMILIES
+
+
+def config(**changes: Json) -> dict[str, Any]:
+    return {"model_type": "llama", **tinymodels.COMMON, **changes}
+
+
+UNUSABLE: dict[str, tuple[dict[str, Any], type[MbomError], str]] = {
+    "a type outside the table": (config(model_type="bert"), EngineError, "model type 'bert' cannot be measured"),
+    "no type": (config(model_type=None), EngineError, "model type None"),
+    "a type that is a list": (config(model_type=["llama"]), EngineError, "cannot be measured"),
+    "a billion layers": (config(num_hidden_layers=10**9), FormatError, "num_hidden_layers is 1000000000"),
+    "no layers": (config(num_hidden_layers=0), FormatError, "num_hidden_layers is 0"),
+    "layers in words": (config(num_hidden_layers="3"), FormatError, "num_hidden_layers is '3'"),
+    "another head": (
+        config(architectures=["LlamaForSequenceClassification"]), EngineError, "only LlamaForCausalLM is measured",
+    ),
+    "logits that are squeezed": (config(final_logit_softcapping=30.0), EngineError, "final_logit_softcapping is 30.0"),
+    "logits that are scaled": (config(logit_scale=0.5), EngineError, "logit_scale is 0.5"),
+    "no heads": (config(num_attention_heads=0), FormatError, "no llama model can be built"),
+    "an unknown activation": (config(hidden_act="import os"), FormatError, "no llama model can be built"),
+    "an unknown rotary embedding": (
+        config(rope_scaling={"rope_type": "magic"}), FormatError, "no llama model can be built",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_configuration_that_cannot_be_measured_is_named(case: str) -> None:
+    raw, error, message = UNUSABLE[case]
+    with pytest.raises(error, match=message):
+        stock.build(raw, tensors=100, device=CPU)
+
+
+def test_code_of_the_repository_is_never_imported(tmp_path: Path) -> None:
+    model = tinymodels.build("llama", tmp_path)
+    (tmp_path / "modeling_llama.py").write_text("import sys\nsys.mbom_was_here = True\n")
+    model.config["auto_map"] = {"AutoModelForCausalLM": "modeling_llama.LlamaForCausalLM"}
+    model.config["_attn_implementation"] = "kernels-community/flash-attn"
+    model.config["attn_implementation"] = "kernels-community/flash-attn"
+    streamed = stream(model, IDS)
+    assert not hasattr(sys, "mbom_was_here")
+    assert type(streamed.model.stock.model).__module__ == "transformers.models.llama.modeling_llama"
+
+
+def test_settings_of_precision_and_outputs_change_nothing(tmp_path: Path) -> None:
+    model = tinymodels.build("qwen3_moe", tmp_path)
+    expected = stream(model, IDS)
+    model.config.update(dtype="float16", torch_dtype="float16", output_attentions=True, output_router_logits=True)
+    model.config.update(output_hidden_states=True, use_cache=True, return_dict=False, _experts_implementation="grouped_mm")
+    assert torch.equal(stream(model, IDS).logits.projection, expected.logits.projection)
+
+
+def test_building_leaves_the_configuration_as_it_was() -> None:
+    raw = config(rope_scaling=dict(tinymodels.LLAMA3_ROPE), rope_theta=10000.0)
+    before = repr(raw)
+    stock.build(raw, tensors=100, device=CPU)
+    assert repr(raw) == before
+
+
+def test_weights_are_placeholders_before_and_after_a_run(tmp_path: Path) -> None:
+    streamed = stream(tinymodels.build("gpt_oss", tmp_path), IDS)
+    for parameter in streamed.model.stock.model.parameters():
+        assert parameter.isnan().all()
+        assert parameter.untyped_storage().nbytes() == 8
+
+
+QUANTISATIONS: dict[str, tuple[Json, type[MbomError], str]] = {
+    "of an unknown method": ({"quant_method": "awq"}, EngineError, "quantisation by 'awq' is not known"),
+    "without a method": ({}, EngineError, "quantisation by None is not known"),
+    "that is no object": (["fp8"], FormatError, "quantization_config is not an object"),
+    "FP8 without blocks": ({"quant_method": "fp8"}, EngineError, "FP8 without weight_block_size"),
+    "FP8 of another format": (
+        {"quant_method": "fp8", "fmt": "e5m2", "weight_block_size": [128, 128]}, EngineError, "format 'e5m2'",
+    ),
+    "FP8 in blocks of nothing": (
+        {"quant_method": "fp8", "weight_block_size": [0, 128]}, FormatError, r"weight_block_size is \[0, 128\]",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", QUANTISATIONS)
+def test_a_quantisation_that_cannot_be_undone_is_named(case: str) -> None:
+    description, error, message = QUANTISATIONS[case]
+    with pytest.raises(error, match=message):
+        weights.weights({}, description)
+
+
+def test_blocks_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
+    model = tinymodels.quantise_mxfp4(tinymodels.build("gpt_oss", tmp_path))
+    model.config["quantization_config"] = {"quant_method": "mxfp4"}
+    records = {record.name: record for record in model.inventory().tensors}
+    name = "model.layers.0.mlp.experts.down_proj"
+    records[f"{name}_scales"] = records["model.layers.0.mlp.experts.gate_up_proj_scales"]
+    with pytest.raises(FormatError, match=f"{name}_blocks: U8"):
+        weights.weights(records, model.config["quantization_config"])
+
+
+def test_scales_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
+    model = tinymodels.quantise_fp8(tinymodels.build("qwen3", tmp_path))
+    model.config["quantization_config"]["weight_block_size"] = [32, 32]
+    with pytest.raises(FormatError, match=r"self_attn\.\w_proj.weight: scales of shape"):
+        stream(model, IDS)
