@@ -70,7 +70,7 @@ def run(model: TinyModel, ids: Tensor, folder: Path, *, dtype: torch.dtype) -> F
     return FullRun(logits=logits, residual=residual, experts=experts)
 
 
-def load(model: TinyModel, folder: Path, *, dtype: torch.dtype) -> Any:  # noqa: ANN401 - any of the stock classes
+def load(model: TinyModel, folder: Path, *, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
     folder.mkdir(exist_ok=True)
@@ -90,7 +90,7 @@ def load(model: TinyModel, folder: Path, *, dtype: torch.dtype) -> Any:  # noqa:
     return loaded.to(dtype).eval()
 
 
-def recompute_constants(loaded: Any) -> None:  # noqa: ANN401 - as above
+def recompute_constants(loaded: Any) -> None:
     """Compute rotary frequencies anew; under ``float32_means_float64`` they come out in float64."""
     for module in loaded.modules():
         if hasattr(module, "inv_freq"):

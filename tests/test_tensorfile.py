@@ -190,6 +190,12 @@ def test_a_file_cut_anywhere_is_refused() -> None:
             parse_header(data[:size], size, "model")
 
 
+def test_a_head_that_ends_inside_the_header_is_refused_though_the_file_is_whole() -> None:
+    data = dump(random_tensors(3))
+    with pytest.raises(FormatError, match="bytes of header where"):
+        parse_header(data[:40], len(data), "model")
+
+
 def test_a_length_is_refused_before_anything_of_that_size_is_allocated(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     with path.open("wb") as file:

@@ -33,9 +33,10 @@ from mbom.strictjson import Json
 
 SUBJECT_REF = "checkpoint"
 TOOL_REF = "tool:mbom"
+FILES_LIMIT = 4096  # the schema has the validator compare each component with every other, see ``PAIRS_LIMIT``
 
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-_LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]{1,500}")
+_PART = r"(?:[\w.~:/@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"  # of an address: unreserved, delimiters, percent-encoded
+_LINK = re.compile(rf"https?://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?(?:/{_PART})?(?:\?{_PART})?(?:#{_PART})?", re.ASCII)
 
 
 def build(
@@ -53,6 +54,8 @@ def build(
     Raises:
         FormatError: when the checkpoint cannot be described in a valid document, because it has too many files.
     """
+    if len(inventory.files) > FILES_LIMIT:
+        raise FormatError(f"a checkpoint of {len(inventory.files)} files, a BOM lists at most {FILES_LIMIT}")
     model = _model(inventory, facts)
     assert model.bom_ref.value is not None
     bom = _document(model, inventory, tool_version, created)
@@ -146,7 +149,7 @@ def _licences(inventory: Inventory, facts: Facts) -> Iterator[DisjunctiveLicense
     licence = facts.licence
     if licence is None:
         return
-    url = _licence_link(inventory, licence.link)
+    url = _licence_link(inventory, licence.link) if len(licence.ids) < 2 else None  # else it is unclear whose it is
     for hub_id in licence.ids or ("other",):
         spdx = fixup_id(hub_id)
         name = licence.name if hub_id == "other" and licence.name else hub_id
@@ -179,7 +182,7 @@ def _pedigree(facts: Facts) -> Pedigree | None:
             group=name.rpartition("/")[0] or None,
             name=name.rpartition("/")[2] or name,
             purl=PackageURL("huggingface", name.partition("/")[0], name.partition("/")[2])
-            if _REPOSITORY.fullmatch(name)
+            if identity.REPOSITORY.fullmatch(name)
             else None,
             properties=[Property(name="mbom:lineage:relation", value=card.base_model_relation or "not declared")],
         )

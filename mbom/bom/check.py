@@ -17,7 +17,7 @@ from mbom.inventory.parameters import count
 from mbom.inventory.record import Inventory
 from mbom.strictjson import Json
 
-BOM_LIMIT = 16 << 20  # bytes; six thousand files, at about 600 bytes each, take 4 MB
+BOM_LIMIT = 16 << 20  # bytes; four thousand files, at about 600 bytes each, take 2.5 MB
 _MODEL = "machine-learning-model"
 
 

@@ -1,5 +1,6 @@
 """How a checkpoint and its parts are named in a BOM; the builder writes these names and the checker expects them."""
 
+import re
 import uuid
 from urllib.parse import quote
 
@@ -11,6 +12,9 @@ from mbom.source import Origin
 
 HUB = "https://huggingface.co"
 DIGEST_METHOD = "SHA-256 over RFC 8785 JSON of [{name, sha256, size}] of all files, sorted by name"
+
+# What the hub accepts as the name of a repository.
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 # Chosen once at random; every serial number of a BOM depends on it, so it never changes.
 _NAMESPACE = uuid.UUID("6f0c2f6e-5c4e-4f1b-9d58-3a2f4a1f7c55")

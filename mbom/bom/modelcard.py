@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import quote
 
-from mbom.bom.identity import HUB
+from mbom.bom.identity import HUB, REPOSITORY
 from mbom.bom.properties import properties
 from mbom.inventory.architecture import Architecture
 from mbom.inventory.facts import Facts
@@ -85,7 +84,10 @@ def _model_parameters(facts: Facts) -> dict[str, Json]:
 
 
 def _dataset(name: str) -> Json:
-    return {"type": "dataset", "name": name, "contents": {"url": f"{HUB}/datasets/{quote(name)}"}}
+    found: dict[str, Json] = {"type": "dataset", "name": name}
+    if REPOSITORY.fullmatch(name):
+        found["contents"] = {"url": f"{HUB}/datasets/{name}"}
+    return found
 
 
 def numbers(parameters: Parameters, architecture: Architecture) -> dict[str, int | None]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,18 +55,23 @@ def verify(
     """
     if behaviour and checkpoint is None:
         raise UsageError("--behaviour needs a CHECKPOINT to measure")
+    expected = _expectation(repo, revision, min_time)
     display = Display(quiet=quiet)
     verifier = trust.verifier(key)
     with display.scanning() as on_scan, display.measuring() as on_measure:
         source = open_source(checkpoint, on_bytes=on_scan.fetched) if checkpoint is not None else None
         if source is not None and source.origin.kind == "hub":
-            repo, revision = repo or source.origin.repo, revision or source.origin.revision
+            # Whoever names a repository means that one: the bundle must be about it, and about that commit.
+            origin = source.origin
+            expected = replace(
+                expected, repo=expected.repo or origin.repo, revision=expected.revision or origin.revision
+            )
         verdict = verb.verify(
             bundle,
             verifier=verifier,
             checkpoint=source,
             measure=engine.Measurement(device=device, progress=on_measure) if behaviour else None,
-            expected=_expectation(repo, revision, min_time),
+            expected=expected,
             on_scan=on_scan,
         )
     if as_json:

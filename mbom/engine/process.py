@@ -33,7 +33,7 @@ TASKS: Mapping[Task, str] = {"render": "mbom.engine.render", "measure": "mbom.en
 
 REPORT_LIMIT = 64 << 10  # bytes of one progress report or error; honest ones have a few hundred
 STDERR_KEPT = 4 << 10  # bytes; the end of a traceback says what went wrong
-EXIT_SECONDS = 10.0  # between the end of the conversation and the end of the process
+EXIT_SECONDS = 5.0  # for last words after the pipe is closed, and again for the end of the process
 
 # What a child inherits: enough to find libraries and the devices that the user allowed, and nothing that may be secret.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "OMP_NUM_THREADS")
@@ -111,7 +111,6 @@ def run_module(
             status = process.wait(EXIT_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise EngineError(f"the {name} process did not end when it was done") from error
-        talk.hear_stderr(process)
     if talk.error is not None:
         raise talk.error
     if status != 0 or not talk.finished:
@@ -176,7 +175,7 @@ class _Conversation:
     _stderr: bytearray = field(default_factory=bytearray)
 
     def hold(self, process: subprocess.Popen[bytes], pipe: int, request: bytes) -> None:
-        """Send ``request`` and listen until the child closes its pipe."""
+        """Send ``request`` and listen until the child closes its pipe and its standard error."""
         assert process.stdin is not None
         assert process.stderr is not None
         deadline = None if self.limits.wall_seconds is None else time.monotonic() + self.limits.wall_seconds
@@ -187,9 +186,11 @@ class _Conversation:
             selector.register(process.stdin, selectors.EVENT_WRITE)
             selector.register(process.stderr, selectors.EVENT_READ)
             selector.register(pipe, selectors.EVENT_READ)
-            while pipe in selector.get_map():
+            while selector.get_map():
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
+                    if pipe not in selector.get_map():
+                        return
                     raise EngineError(f"the {self.name} process took more than {self.limits.wall_seconds:g} s")
                 ready = [key.fileobj for key, _events in selector.select(left)]
                 if process.stdin in ready:
@@ -201,13 +202,7 @@ class _Conversation:
                     selector.unregister(process.stderr)
                 if pipe in ready and not self._hear(os.read(pipe, 1 << 16)):
                     selector.unregister(pipe)
-
-    def hear_stderr(self, process: subprocess.Popen[bytes]) -> None:
-        """Take what is left in the pipe of an ended child."""
-        assert process.stderr is not None
-        with contextlib.suppress(BlockingIOError):
-            while self._keep(os.read(process.stderr.fileno(), 1 << 16)):
-                pass
+                    deadline = time.monotonic() + EXIT_SECONDS
 
     def last_words(self) -> str:
         """Return the end of the child's standard error for a message, without control characters."""

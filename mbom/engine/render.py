@@ -67,6 +67,7 @@ def render(
         "files": dict(wanted),
         "digests": {name: digest for name, digest in (digests or {}).items() if name in wanted},
         "vocabulary": vocabulary,
+        "template_cpu_seconds": TEMPLATE_CPU_SECONDS,
     }
     stage = "the checkpoint's prompts"
 
@@ -122,12 +123,12 @@ def in_child(request: dict[str, Json], emit: Callable[[Json], None]) -> Json:
         name: _read(name, Path(str(path)), digests.optional_text(name))
         for name, path in cast("dict[str, Json]", fields.raw("files")).items()
     }
-    vocabulary = fields.integer("vocabulary", minimum=1)
+    vocabulary, cpu_seconds = fields.integer("vocabulary", minimum=1), fields.integer("template_cpu_seconds")
     config = _object(files, CONFIG)
     special_tokens = _special_tokens(config, _object(files, SPECIAL_TOKENS))
     sources = _template_sources(files, config)
     emit("chat template")
-    with _template_limits():
+    with _template_limits(cpu_seconds):
         templates = {use: load(name, source) for use, (name, source) in sources.items()}
         texts = [_text(source, templates, special_tokens) for source in fixed()]
     emit(TOKENIZER)
@@ -248,10 +249,10 @@ def _read(name: str, path: Path, digest: str | None) -> bytes:
 
 
 @contextlib.contextmanager
-def _template_limits() -> Iterator[None]:
+def _template_limits(cpu_seconds: int) -> Iterator[None]:
     """Lower the soft limits of this process while strangers' programs run; the hard ones stay what they are."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(used.ru_utime + used.ru_stime) + 1 + TEMPLATE_CPU_SECONDS
+    seconds = int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     space = pages * resource.getpagesize() + TEMPLATE_BYTES
     before = {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_CPU, resource.RLIMIT_AS)}

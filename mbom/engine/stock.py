@@ -118,11 +118,10 @@ def build(raw: Mapping[str, Json], *, tensors: int, device: torch.device) -> Sto
         FormatError: for a configuration that the stock class cannot be built from.
     """
     model_type = raw.get("model_type")
-    if model_type not in FAMILIES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise EngineError(
             f"config.json: the model type {model_type!r} cannot be measured; {', '.join(sorted(FAMILIES))} can"
         )
-    assert isinstance(model_type, str)
     layers = raw.get("num_hidden_layers")
     if type(layers) is not int or not 0 < layers <= tensors:
         raise FormatError(f"config.json: num_hidden_layers is {layers!r}; the checkpoint has {tensors} tensors")

@@ -18,8 +18,10 @@ from mbom.engine.stock import Conversion, Stock, experts_of
 from mbom.engine.weights import Weight, WeightPass
 from mbom.errors import FormatError
 
-# Bytes of a matrix that is read by rows held at once, in its stored type; float64 takes up to eight times as much.
-ROWS_BYTES = 16 << 20
+# Of a matrix that is read by rows: the rows in float64 held at once, and for the embedding, of which few rows are kept,
+# the bytes as they are stored. At 2,048 positions a block of 2,048 tokens makes 32 MiB of logits.
+HEAD_ROWS = 2048
+EMBEDDING_BYTES = 16 << 20
 
 
 class Experts:
@@ -131,7 +133,7 @@ class StreamedModel:
         """Yield a plain matrix in float64 by blocks of rows, in order."""
         passing = self.begin(weight)
         while passing.position < weight.shape[0]:
-            yield passing.read(self._rows_at_once(weight, passing.position))
+            yield passing.read(min(HEAD_ROWS, weight.shape[0] - passing.position))
 
     def read_unused(self) -> tuple[str, ...]:
         """Read and hash the stored tensors that the forward pass has no place for, and return their names."""
@@ -140,20 +142,16 @@ class StreamedModel:
             self._checkpoint.stored(name).skip()
         return names
 
-    def _rows_at_once(self, weight: Weight, position: int) -> int:
-        record = self._checkpoint.records[weight.stored[0]]
-        row_bytes = max(1, (record.end - record.start) // weight.shape[0])
-        return min(max(1, ROWS_BYTES // row_bytes), weight.shape[0] - position)
-
     def _embedded(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the embedding's rows for (prompts, positions) ids; the other rows are hashed and forgotten."""
         weight = self.plan.embedding
         stored = self._checkpoint.stored(weight.stored[0])
+        row_bytes = (stored.record.end - stored.record.start) // stored.slices
+        step = max(1, EMBEDDING_BYTES // row_bytes)
         wanted, where = torch.unique(ids, return_inverse=True)  # ascending
         kept = []
-        while stored.position < weight.shape[0]:
-            first = stored.position
-            block = stored.read(self._rows_at_once(weight, first))
+        for first in range(0, stored.slices, step):
+            block = stored.read(min(step, stored.slices - first))
             inside = wanted[(wanted >= first) & (wanted < stored.position)] - first
             kept.append(weight.decode(block[inside]))
         return torch.cat(kept)[where].to(self._device)

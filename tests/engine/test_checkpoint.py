@@ -3,16 +3,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tinymodels
 import torch
 from safetensors.torch import load_file, save_file
+from streamed import stream
+from tinymodels import TinyModel
 from torch import Tensor
 
 from mbom.engine.checkpoint import CHUNK_BYTES, Checkpoint
 from mbom.errors import EngineError, MbomError, RefusedError
 from mbom.inventory.record import Inventory
-from tests import tinymodels
-from tests.streamed import stream
-from tests.tinymodels import TinyModel
 
 TENSORS = {
     "matrix": torch.arange(24, dtype=torch.float32).view(6, 4),
@@ -93,13 +93,13 @@ def test_a_link_in_place_of_a_file_is_not_followed(stored: tuple[dict[str, Path]
     (tmp_path / "link").symlink_to(files["model.safetensors"])
     with (
         Checkpoint({"model.safetensors": tmp_path / "link"}, inventory.tensors) as checkpoint,
-        pytest.raises(EngineError, match="model.safetensors: cannot be read"),
+        pytest.raises(EngineError, match=r"model\.safetensors: cannot be read"),
     ):
         checkpoint.stored("matrix").read()
 
 
 def test_a_file_that_is_not_at_hand_is_named(stored: tuple[dict[str, Path], Inventory]) -> None:
-    with pytest.raises(EngineError, match="model.safetensors: holds tensors of the inventory"):
+    with pytest.raises(EngineError, match=r"model\.safetensors: holds tensors of the inventory"):
         Checkpoint({}, stored[1].tensors)
 
 
@@ -234,7 +234,7 @@ def test_a_tensor_of_another_inventory_is_refused(tmp_path: Path) -> None:
         replace(tensor, blake3="0" * 64) if tensor.name == "model.layers.2.mlp.up_proj.weight" else tensor
         for tensor in inventory.tensors
     )
-    with pytest.raises(RefusedError, match="model.layers.2.mlp.up_proj.weight: the bytes"):
+    with pytest.raises(RefusedError, match=r"model\.layers\.2\.mlp\.up_proj\.weight: the bytes"):
         stream(model, IDS, inventory=replace(inventory, tensors=forged))
 
 

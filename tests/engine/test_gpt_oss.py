@@ -7,16 +7,14 @@ over the chosen experts alone and whose experts apply a clamped SwiGLU with a re
 """
 
 import math
-from pathlib import Path
 
 import pytest
+import tinymodels
 import torch
+from fullload import relative
+from streamed import stream
+from tinymodels import TinyModel
 from torch import Tensor
-
-from tests import tinymodels
-from tests.fullload import relative
-from tests.streamed import stream
-from tests.tinymodels import TinyModel
 
 IDS = torch.randint(0, 256, (2, 40), generator=torch.Generator().manual_seed(7))
 F64 = torch.float64
@@ -128,7 +126,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def louder(tensors: dict[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if name.endswith("gate_up_proj"):
-            tensor *= 4
+            tensors[name] = tensor * 4
 
 
 def test_the_engine_computes_what_the_architecture_says(model: TinyModel) -> None:

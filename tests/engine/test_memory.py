@@ -124,3 +124,12 @@ def test_a_gpt_oss_of_three_gigabytes_peaks_below_two(tmp_path: Path) -> None:
     memory, tensors = peak(folder, 201088)
     assert memory < 2_000_000_000
     assert tensors == 41
+
+
+def test_memory_follows_a_layer_and_not_the_model(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    write_gpt_oss(folder, vocabulary=90_000, hidden=512, intermediate=512, experts=128, layers=1)
+    in_float64 = 8 * (2 * 90_000 * 512 + 128 * 3 * 512 * 512)
+    memory, _ = peak(folder, 90_000)
+    assert in_float64 > 1_500_000_000
+    assert memory < 1_000_000_000

@@ -93,6 +93,13 @@ def refuse(request, emit):
 def bug(request, emit):
     raise KeyError("a bug \\x1b[31m \\u202e in the task")
 
+def long_bug(request, emit):
+    raise KeyError("x" * 1_000_000)
+
+def close_pipe(request, emit):
+    os.close(int(sys.argv[2]))
+    time.sleep(60)
+
 def leave(request, emit):
     os._exit(request["status"])
 
@@ -331,6 +338,8 @@ def test_a_bug_in_the_task_is_an_engine_error_with_the_last_words(probe: Probe) 
 @pytest.mark.parametrize(
     ("do", "request_", "limits", "message"),
     [
+        ("long_bug", {}, Limits(), "ended with status 1 and without a result; it said: xxx"),
+        ("close_pipe", {}, Limits(), "did not end when it was done"),
         ("leave", {"status": 0}, Limits(), "ended with status 0 and without a result"),
         ("leave", {"status": 3}, Limits(), "ended with status 3 and without a result"),
         ("kill", {"signal": int(signal.SIGKILL)}, Limits(), "was killed, most likely because the machine ran out"),
@@ -359,8 +368,9 @@ def test_a_bug_in_the_task_is_an_engine_error_with_the_last_words(probe: Probe) 
     ],
 )
 def test_whatever_goes_wrong_is_an_engine_error_that_says_so(
-    probe: Probe, do: str, request_: dict[str, Json], limits: Limits, message: str
+    probe: Probe, monkeypatch: pytest.MonkeyPatch, *, do: str, request_: dict[str, Json], limits: Limits, message: str
 ) -> None:
+    monkeypatch.setattr(process, "EXIT_SECONDS", 1.0)
     started = time.monotonic()
     with pytest.raises(EngineError, match=message):
         probe(do, limits=limits, **request_)

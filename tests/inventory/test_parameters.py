@@ -245,6 +245,7 @@ def test_every_packing_stands_for_the_same_matrix(case: str) -> None:
         [("w_blocks", "U8", MATRIX), ("w_scales", "U8", (1, 1))],  # scales of another shape
         [("w.weight", "U8", MATRIX), ("w.weight_scale", "F8_E4M3", (64, 5))],  # no group size that exists
         [("w.qweight", "I32", MATRIX), ("w.scales", "F16", (3, 64))],  # columns of neither GPTQ nor AWQ
+        [("w.qweight", "I32", MATRIX), ("w.scales", "F16", (64,))],  # scales without columns
         [("w.weight", "U32", MATRIX)],
     ],
 )

@@ -113,7 +113,7 @@ VALUES: list[Any] = [
 REMOVED, ADDED = object(), object()
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  # noqa: ANN401 - any JSON
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The path of every value inside a document."""
     found = [path] if path else []
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -159,7 +159,7 @@ def test_reader_and_schema_agree_on_every_document_that_differs_in_one_member(in
     assert invalid > 400
 
 
-def with_tensor(**changes: Any) -> Inventory:  # noqa: ANN401 - any field
+def with_tensor(**changes: Any) -> Inventory:
     return replace(FULL, tensors=(*TENSORS[:3], replace(TENSORS[3], **changes)))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import safetensors
 from blake3 import blake3
 from checkpoints import (
     SIDE_FILES,
@@ -19,7 +20,7 @@ from checkpoints import (
 
 from mbom import digest, strictjson
 from mbom.errors import MbomError, RefusedError, SourceError
-from mbom.inventory import Inventory, ScanProgress, scan
+from mbom.inventory import Inventory, ScanProgress, reading, scan
 from mbom.inventory import scanning as module
 from mbom.inventory.findings import KINDS
 from mbom.inventory.roles import role
@@ -252,6 +253,15 @@ def test_damage_is_one_finding_and_everything_else_is_still_recorded(
     assert [file.name for file in inventory.files] == sorted(files_below(folder))
     assert inventory.tensors
     assert Inventory.from_bytes(inventory.to_bytes()) == inventory
+
+
+def test_a_library_that_reads_another_table_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_checkpoint(tmp_path / "model", shards=0)
+    other = write_checkpoint(tmp_path / "other", random_tensors(8), shards=0) / "model.safetensors"
+    monkeypatch.setattr(reading, "safe_open", lambda _, **options: safetensors.safe_open(other, **options))
+    inventory = scan(FolderSource(folder)).inventory
+    assert found(inventory) == {"safetensors-disagrees": "model.safetensors"}
+    assert len(inventory.tensors) == 9
 
 
 def test_every_kind_of_finding_has_a_test() -> None:
