@@ -10,6 +10,7 @@ that side, as the kernel counts it.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -94,7 +95,7 @@ def spent(start: float) -> dict[str, float]:
 
 def measure(folder: Path) -> dict[str, Any]:
     """Measure the checkpoint as `mbom attest` does."""
-    from mbom.engine import MeasureProgress, Measurement
+    from mbom.engine import Measurement, MeasureProgress
     from mbom.inventory import scan
     from mbom.source import FolderSource
 
@@ -110,7 +111,7 @@ def measure(folder: Path) -> dict[str, Any]:
     return {
         **spent(start),
         "positions": record.positions,
-        "layer_seconds": [round(later - earlier, 2) for earlier, later in zip(times, times[1:], strict=False)],
+        "layer_seconds": [round(later - earlier, 2) for earlier, later in itertools.pairwise(times)],
         "head_seconds": round(time.monotonic() - times[-1], 2),
         "experts": f"{record.coverage.experts_reached} of {record.coverage.experts}",
     }

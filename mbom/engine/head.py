@@ -46,13 +46,14 @@ def logits(hidden: torch.Tensor, blocks: Iterable[torch.Tensor], vocabulary: int
     row = 0
     for block in blocks:
         values = hidden @ block.T  # (N, rows)
-        if not bool(values.isfinite().all()):
+        # One number that is not finite makes the sum of its row so.
+        if not bool(values.sum(1).isfinite().all()):
             raise EngineError(f"the output head computes values that are not finite, at token {row} or after")
         end = row + block.shape[0]
-        ids = torch.arange(row, end, device=hidden.device).expand(positions, -1)
-        candidates, candidate_ids = torch.cat([top, values], dim=1), torch.cat([top_ids, ids], dim=1)
-        top, chosen = candidates.topk(min(TOP, candidates.shape[1]), dim=1)
-        top_ids = candidate_ids.gather(1, chosen)
+        best, best_ids = values.topk(min(TOP, end - row), dim=1)
+        top, top_ids = torch.cat([top, best], dim=1), torch.cat([top_ids, best_ids + row], dim=1)
+        top, chosen = top.topk(min(TOP, top.shape[1]), dim=1)
+        top_ids = top_ids.gather(1, chosen)
         logsumexp = torch.logaddexp(logsumexp, values.logsumexp(1))
         # Centring happens at the end. Taking a first guess at the mean off here keeps what is added up small.
         offset = values.mean(1, keepdim=True) if offset is None else offset

@@ -47,6 +47,8 @@ FIXED = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    # Threads that wait sleep: on a shared or quota-limited machine, spinning made some operations ten times as slow.
+    "OMP_WAIT_POLICY": "passive",
     # Weight buffers return to the system when they are freed; by default glibc keeps those below 32 MiB.
     "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(8 << 20),

@@ -91,7 +91,7 @@ class GptOss:
         factor, context = rope["factor"], rope["original_max_position_embeddings"]
 
         def dimension(rotations: float) -> float:
-            return size / 2 * math.log(context / (rotations * 2 * math.pi)) / math.log(base)
+            return float(size / 2 * math.log(context / (rotations * 2 * math.pi)) / math.log(base))
 
         low, high = max(dimension(rope["beta_fast"]), 0), min(dimension(rope["beta_slow"]), size - 1)
         keep = 1 - ((torch.arange(size // 2, dtype=F64) - low) / (high - low)).clamp(0, 1)

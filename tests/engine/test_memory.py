@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from mbom.source import Origin
 MEASURE = """
 import json, resource, sys
 from pathlib import Path
+from typing import Any
 from mbom import engine
 from mbom.behaviour.prompts import seeded
 from mbom.inventory import Inventory
@@ -68,7 +70,9 @@ def _write(folder: Path, config: object, shapes: dict[str, tuple[str, tuple[int,
     narrow = (random.integers(0, 1 << 9, 1 << 22) + (118 << 7) + (random.integers(0, 2, 1 << 22) << 15)).astype("<u2")
     chunks = {"BF16": narrow.tobytes(), "U8": random.integers(0, 256, 1 << 22, dtype=np.uint8).tobytes()}
     scales = random.integers(119, 121, 1 << 22, dtype=np.uint8).tobytes()
-    offset, header, records = 0, {}, []
+    offset = 0
+    header: dict[str, dict[str, Any]] = {}
+    records = []
     for name, (dtype, shape) in shapes.items():
         size = int(np.prod(shape)) * (2 if dtype == "BF16" else 1)
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
@@ -128,8 +132,8 @@ def test_a_gpt_oss_of_three_gigabytes_peaks_below_two(tmp_path: Path) -> None:
 
 def test_memory_follows_a_layer_and_not_the_model(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    write_gpt_oss(folder, vocabulary=90_000, hidden=512, intermediate=512, experts=128, layers=1)
-    in_float64 = 8 * (2 * 90_000 * 512 + 128 * 3 * 512 * 512)
-    memory, _ = peak(folder, 90_000)
-    assert in_float64 > 1_500_000_000
+    write_gpt_oss(folder, vocabulary=30_000, hidden=1024, intermediate=512, experts=128, layers=1)
+    in_float64 = 8 * (2 * 30_000 * 1024 + 128 * 3 * 512 * 1024)
+    memory, _ = peak(folder, 30_000)
+    assert in_float64 > 2_000_000_000
     assert memory < 1_000_000_000

@@ -427,7 +427,8 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
         run_module("mbom_probe", {"do": "sleep"}, name="probe", limits=Limits(),
                    progress=lambda pid: print(pid, flush=True))
     """)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    # The killed parent cannot remove the child's home.
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment
     ) as parent:
