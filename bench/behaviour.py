@@ -120,7 +120,8 @@ def measure(folder: Path) -> dict[str, Any]:
 def full_load(folder: Path) -> dict[str, Any]:
     """Load the checkpoint as transformers does without a GPU: dequantised, whole."""
     import torch
-    from transformers import AutoModelForCausalLM, Mxfp4Config
+    from transformers import AutoModelForCausalLM
+    from transformers.utils.quantization_config import Mxfp4Config
 
     start = time.monotonic()
     model = AutoModelForCausalLM.from_pretrained(

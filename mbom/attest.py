@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mbom import __version__, bom, bundle, strictjson
 from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, Evidence
-from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, Record
+from mbom.behaviour.record import Record
 from mbom.digest import sha256
 from mbom.engine import Measure
 from mbom.errors import RefusedError
@@ -92,32 +92,11 @@ def _describe(inventory: Inventory, facts: Facts, record: Record | None, created
     if record is not None:
         members[bundle.BEHAVIOUR] = record.to_json()
         members[bundle.BEHAVIOUR_NUMBERS] = record.to_safetensors()
-        summary = _summary(record, members[bundle.BEHAVIOUR])
+        summary = bom.BehaviourSummary.of(record, members[bundle.BEHAVIOUR])
     members[bundle.BOM] = bom.build(
         inventory=inventory, facts=facts, behaviour=summary, tool_version=__version__, created=created
     )
     return members
-
-
-def _summary(record: Record, document: bytes) -> bom.BehaviourSummary:
-    """Return what the BOM says of a behaviour record, whose JSON is ``document``."""
-    coverage = record.coverage
-    return bom.BehaviourSummary(
-        record_sha256=sha256(document),
-        prompt_set=record.prompt_set,
-        prompts=len(record.prompts),
-        positions=record.positions,
-        layers=coverage.layers,
-        experts=coverage.experts,
-        experts_reached=coverage.experts_reached,
-        device=record.runtime.device,
-        precision=record.runtime.precision,
-        limits=(
-            ("relative-error", ACTIVATION_LIMIT),
-            ("router-margin", MARGIN),
-            ("masked-share", MASKED_SHARE),
-        ),
-    )
 
 
 def _sign(inventory: Inventory, members: Mapping[str, bytes], signer: Signer, created: datetime) -> dict[str, bytes]:

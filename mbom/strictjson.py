@@ -7,7 +7,6 @@ that read one document differently are an attack, so everything that mbom reads 
 import json
 import math
 import re
-from typing import NoReturn
 
 import rfc8785
 
@@ -28,7 +27,7 @@ DIGITS_LIMIT = 40  # most tokenizer_config.json say int(1e30), of 31 digits; CPy
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
-def loads(data: bytes, *, what: str, limit: int = SIZE_LIMIT, floats: bool = True) -> Json:
+def loads(data: bytes, *, what: str, limit: int = SIZE_LIMIT, floats: bool = True, infinity: bool = False) -> Json:
     """Parse ``data`` as one JSON document in UTF-8, without duplicate keys, NaN, surrogates or deep nesting.
 
     Args:
@@ -36,6 +35,8 @@ def loads(data: bytes, *, what: str, limit: int = SIZE_LIMIT, floats: bool = Tru
         what: how error messages name the document, usually its path.
         limit: the largest size accepted, in bytes.
         floats: whether numbers with a fraction or an exponent are allowed.
+        infinity: whether the words ``Infinity`` and ``-Infinity`` are numbers. They are not JSON, but Python writes
+            them, and published configurations of Mamba layers hold them.
 
     Raises:
         FormatError: on anything that is not strictly JSON, or over a limit.
@@ -50,7 +51,7 @@ def loads(data: bytes, *, what: str, limit: int = SIZE_LIMIT, floats: bool = Tru
         raise FormatError(f"{what}: begins with a byte order mark")
     _check_depth(data, what)
 
-    hooks = _Hooks(what, floats=floats)
+    hooks = _Hooks(what, floats=floats, infinity=infinity)
     try:
         value: Json = json.loads(
             text,
@@ -69,9 +70,10 @@ def loads(data: bytes, *, what: str, limit: int = SIZE_LIMIT, floats: bool = Tru
 class _Hooks:
     """What the standard parser calls for each object and number of one document."""
 
-    def __init__(self, what: str, *, floats: bool) -> None:
+    def __init__(self, what: str, *, floats: bool, infinity: bool) -> None:
         self.what = what
         self.floats = floats
+        self.infinity = infinity
 
     def pairs(self, items: list[tuple[str, Json]]) -> dict[str, Json]:
         found = dict(items)
@@ -96,7 +98,9 @@ class _Hooks:
             raise FormatError(f"{self.what}: the number {digits[:40]} is out of range")
         return value
 
-    def constant(self, name: str) -> NoReturn:
+    def constant(self, name: str) -> float:
+        if self.infinity and name != "NaN":
+            return float(name)
         raise FormatError(f"{self.what}: {name} is not JSON")
 
 

@@ -18,7 +18,7 @@ from mbom.behaviour.record import Record
 from mbom.digest import git_blob, sha256
 from mbom.engine import Measure
 from mbom.errors import RefusedError, UnavailableError
-from mbom.inventory import FileRecord, Inventory, Scan, ScanProgress, TensorRecord, scan
+from mbom.inventory import Facts, FileRecord, Inventory, Scan, ScanProgress, TensorRecord, read_facts, scan
 from mbom.signing import Statement, Subject, Verifier, oms
 from mbom.source import Source
 from mbom.verdict import STEPS, Check, Verdict
@@ -114,6 +114,7 @@ class _Procedure:
         self.evident: frozenset[str] = frozenset()  # step 3: members whose digest is the signed one
         self.inventory: Inventory | None = None  # step 4
         self.on_disk: Scan | None = None  # step 4
+        self.bom_is_sound = False  # step 8
         self.record: Record | None = None  # step 9
 
     def model(self) -> dict[str, strictjson.Json] | None:
@@ -280,7 +281,7 @@ class _Procedure:
         """The BOM: schema, lint, agreement with the inventory, and its own statement over the same subjects."""
         statement, _ = self._signed()
         data = self._member(bundle.BOM)
-        _refuse(list(bom.check(data, self._inventory())))
+        _refuse(list(bom.check(data, self._inventory(), self._facts())))
         own = self.verifier.verify_statement(
             self._member(bundle.BOM_SIGNATURE), predicate_type=BOM_PREDICATE_TYPE, what=bundle.BOM_SIGNATURE
         )
@@ -288,17 +289,29 @@ class _Procedure:
             raise RefusedError(f"{bundle.BOM_SIGNATURE} signs another BOM")
         if _digests(own.subjects) != _digests(statement.subjects):
             raise RefusedError(f"{bundle.BOM_SIGNATURE} is about other files than the attestation")
+        self.bom_is_sound = True
         return "CycloneDX 1.7, agrees with the inventory"
+
+    def _facts(self) -> Facts | None:
+        """Return the facts read again from the checkpoint, where it is the signed one: the BOM must say the same."""
+        if self.on_disk is None or self.inventory is None or self.on_disk.inventory.files != self.inventory.files:
+            return None
+        return read_facts(self.on_disk.inventory, self.on_disk.side)[0]
 
     # ---- 9 ----
     def behaviour_record(self) -> str:
-        """The record is well formed, complete, and of this model."""
+        """The record is well formed, complete, of this model, and what the BOM says of it."""
         _, attestation = self._signed()
+        described = self._member(bundle.BOM) if self.bom_is_sound else None
         if bundle.BEHAVIOUR not in self.members:
+            _refuse(bom.check_behaviour(described, None) if described is not None else ())
             raise _Skip("the attester recorded no behaviour", asked=self.measure is not None)
         record = Record.from_bytes(self._member(bundle.BEHAVIOUR), self._member(bundle.BEHAVIOUR_NUMBERS))
         if record.model_digest != attestation.model_digest:
             raise RefusedError(f"the record is of model {record.model_digest}, signed {attestation.model_digest}")
+        if described is not None:
+            summary = bom.BehaviourSummary.of(record, self._member(bundle.BEHAVIOUR))
+            _refuse(bom.check_behaviour(described, summary))
         self.record = record
         coverage = record.coverage
         reached = f", {coverage.experts_reached} of {coverage.experts} experts reached" if coverage.experts else ""

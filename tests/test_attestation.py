@@ -22,7 +22,7 @@ HUB = Attestation(
     evidence=(Evidence(name="bom.cdx.json", sha256="c" * 64, media_type="application/json"),),
 )
 
-BENT = {
+BENT: dict[str, tuple[tuple[str | int, ...], Any]] = {
     "a revision that is a branch": (("model", "revision"), "main"),
     "an upper-case digest": (("model", "digest"), "B" * 64),
     "a hub model without repository": (("model", "repo"), None),
@@ -38,7 +38,7 @@ BENT = {
 }  # fmt: skip
 
 
-def set_at(document: Any, path: tuple[str | int, ...], value: Any) -> None:  # noqa: ANN401
+def set_at(document: Any, path: tuple[str | int, ...], value: Any) -> None:
     for key in path[:-1]:
         document = document[key]
     document[path[-1]] = value

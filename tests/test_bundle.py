@@ -1,6 +1,7 @@
 """The evidence folder: strict reading, and writing that leaves a whole bundle or none."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_force_replaces_nothing_but_a_bundle(tmp_path: Path) -> None:
     ],
     ids=["a stranger", "other case", "stranger among shards", "a link", "a pipe", "a folder as member", "a folder"],
 )
-def test_a_member_that_no_bundle_holds_is_refused(tmp_path: Path, name: str, make) -> None:  # type: ignore[no-untyped-def]
+def test_a_member_that_no_bundle_holds_is_refused(tmp_path: Path, name: str, make: Callable[[Path], object]) -> None:
     bundle.write(tmp_path / "a.mbom", MEMBERS, force=False)
     make(tmp_path / "a.mbom" / name)
     with pytest.raises(FormatError, match=r"bundle: "):

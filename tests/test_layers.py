@@ -34,6 +34,8 @@ HOME = {
     "torch": "engine",
     "transformers": "engine",
 }
+# What a part needs of another's package: transformers' configurations raise errors of the hub client.
+EXCEPT = {("engine", "huggingface_hub.errors.StrictDataclassError")}
 
 
 def imports() -> Iterator[tuple[str, str, str]]:
@@ -68,4 +70,4 @@ def test_imports_point_down() -> None:
 def test_third_party_packages_stay_home() -> None:
     for part, name, where in imports():
         home = HOME.get(name.partition(".")[0], part)
-        assert home == part, f"{where}: only mbom/{home} may import {name}"
+        assert home == part or (part, name) in EXCEPT, f"{where}: only mbom/{home} may import {name}"

@@ -21,7 +21,7 @@ from mbom.signing import oms, statement
 from mbom.source import FolderSource
 
 SHARDS = tuple(f"model-0000{number}-of-00003.safetensors" for number in range(3))
-Tamper = Callable[[Scene], None]
+Tamper = Callable[[Scene], object]
 
 
 def flip(data: bytes, at: int) -> bytes:
@@ -163,7 +163,7 @@ BUNDLE_TAMPERS: dict[str, tuple[Tamper, str]] = {
     "half of the record removed": (remove_member(bundle.BEHAVIOUR_NUMBERS), "bundle"),
     "a shard's signature removed": (remove_member(bundle.shard_member(SHARDS[1])), "evidence"),
     "model.sig removed": (remove_member(bundle.MODEL_SIGNATURE), "evidence"),
-    "a stranger added": (lambda scene: scene.member("notes.txt").write_text("x") and None, "bundle"),
+    "a stranger added": (lambda scene: scene.member("notes.txt").write_text("x"), "bundle"),
     "a shard's signature added": (
         lambda scene: (
             shutil.copy(
@@ -297,6 +297,18 @@ LIES: dict[str, tuple[Tamper, str]] = {
     "a BOM with a dangling reference": (
         sign_edited_bom(lambda document: document["dependencies"].append({"ref": "nothing"})),
         "bom",
+    ),
+    "a BOM that claims more coverage than the record": (
+        sign_edited_bom(
+            lambda document: document["components"][0]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"][
+                0
+            ].update(value="4096")
+        ),
+        "behaviour-record",
+    ),
+    "a record left out that the BOM speaks of": (
+        lambda scene: [scene.member(name).unlink() for name in (bundle.BEHAVIOUR, bundle.BEHAVIOUR_NUMBERS)],
+        "behaviour-record",
     ),
     "a NaN in the record": (put_nan, "behaviour-record"),
     "a record without its last prompt": (

@@ -3,6 +3,7 @@
 Weights are large enough for attention and routers to be far from uniform: a forgotten bias or a swapped expert shows.
 """
 
+import copy
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -35,6 +36,8 @@ LATENT: dict[str, Any] = {
         "mscale_all_dim": 1.0, "beta_fast": 32, "beta_slow": 1,
     },
 }  # fmt: skip
+LATENT_PLAIN = {name: value for name, value in LATENT.items() if name != "rope_scaling"}
+NO_HEAD_SIZE = {name: value for name, value in COMMON.items() if name != "head_dim"}
 LLAMA3_ROPE: dict[str, Any] = {
     "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
@@ -43,14 +46,33 @@ LLAMA3_ROPE: dict[str, Any] = {
 FAMILIES: dict[str, dict[str, Any]] = {
     "gpt_oss": {**COMMON, **MOE, "num_local_experts": 8, "intermediate_size": 32, "sliding_window": 8},
     "qwen3_moe": {**COMMON, **MOE, "num_experts": 8, "norm_topk_prob": True},
-    "deepseek_v3": {**{k: v for k, v in COMMON.items() if k != "head_dim"}, **MOE, **LATENT},
+    "deepseek_v3": {**NO_HEAD_SIZE, **MOE, **LATENT},
     "mixtral": {**COMMON, **MOE, "num_local_experts": 4, "intermediate_size": 32},
     "llama": {**COMMON, "rope_scaling": LLAMA3_ROPE, "attention_bias": True},
     "glm4_moe": {**COMMON, **MOE, "n_routed_experts": 8, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1},
     "mistral": {**COMMON, "sliding_window": 8},
     "qwen2": COMMON,
+    "deepseek_v2": {**NO_HEAD_SIZE, **MOE, **LATENT_PLAIN, "topk_method": "group_limited_greedy"},
+    "dots1": {
+        **COMMON, **MOE, "n_routed_experts": 8, "n_shared_experts": 1, "n_group": 2, "topk_group": 1,
+        "first_k_dense_replace": 1,
+    },
+    "ernie4_5_moe": {**COMMON, "moe_num_experts": 8, "moe_k": 2, "moe_intermediate_size": 32},
+    "glm4": COMMON,
+    "glm4_moe_lite": {**NO_HEAD_SIZE, **MOE, **LATENT_PLAIN},
+    "hunyuan_v1_moe": {**COMMON, "num_experts": 8, "moe_topk": 2},
+    "minimax_m2": {
+        **COMMON, "num_local_experts": 8, "num_experts_per_tok": 2, "intermediate_size": 32, "rotary_dim": 16,
+    },
+    "ministral": {**COMMON, "sliding_window": 8},
+    "olmo2": NO_HEAD_SIZE,
+    "olmoe": {**NO_HEAD_SIZE, "num_experts": 8, "num_experts_per_tok": 2, "intermediate_size": 32},
+    "phi3": {**NO_HEAD_SIZE, "sliding_window": 8},
+    "qwen2_moe": {**NO_HEAD_SIZE, **MOE, "num_experts": 8, "shared_expert_intermediate_size": 32},
+    "seed_oss": COMMON,
+    "smollm3": NO_HEAD_SIZE,
     "qwen3": {**COMMON, "tie_word_embeddings": True},
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +107,9 @@ def build(
     import transformers
 
     torch.manual_seed(seed)
-    config = transformers.CONFIG_MAPPING[model_type](**{**FAMILIES[model_type], **(settings or {})})
+    # A copy: transformers adds to the dictionaries that it is given.
+    merged = copy.deepcopy({**FAMILIES[model_type], **(settings or {})})
+    config = transformers.CONFIG_MAPPING[model_type](**merged)
     auto: Any = transformers.AutoModelForCausalLM
     model = auto.from_config(config, dtype=torch.float32)
     with torch.no_grad():

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from mbom import strictjson
 from mbom.bom import identity
 from mbom.bom.lint import files_of, lint
-from mbom.bom.modelcard import TIED, numbers
-from mbom.bom.properties import differences, number, values
+from mbom.bom.modelcard import TIED, BehaviourSummary, metrics, numbers, told
+from mbom.bom.properties import differences, named, number, values
 from mbom.bom.schema import schema_problems
 from mbom.errors import FormatError
 from mbom.inventory.architecture import Architecture, Quantisation
@@ -17,7 +17,7 @@ from mbom.inventory.parameters import count
 from mbom.inventory.record import Inventory
 from mbom.strictjson import Json
 
-BOM_LIMIT = 16 << 20  # bytes; four thousand files, at about 600 bytes each, take 2.5 MB
+BOM_LIMIT = 64 << 20  # bytes, as the bundle allows; a hundred thousand files, at about 600 bytes each, take 60 MB
 _MODEL = "machine-learning-model"
 
 
@@ -39,7 +39,30 @@ def check(data: bytes, inventory: Inventory, facts: Facts | None = None) -> tupl
         return (str(error),)
     if not isinstance(document, dict) or document.get("specVersion") != "1.7":
         return ("the BOM is not a CycloneDX 1.7 document",)
-    found = schema_problems(document, data) or lint(document) + tuple(_disagreements(document, inventory, facts))
+    found = schema_problems(document) or lint(document) + tuple(_disagreements(document, inventory, facts))
+    return tuple(plain(problem) for problem in found)
+
+
+def check_behaviour(data: bytes, behaviour: BehaviourSummary | None) -> tuple[str, ...]:
+    """Return where a BOM says something else of the behaviour than the record does; nothing where they agree.
+
+    Args:
+        data: the bytes of a BOM that ``check`` has nothing against.
+        behaviour: of the record beside it; None where there is none, and the BOM must then say so.
+    """
+    document = strictjson.loads(data, what="the BOM", limit=BOM_LIMIT)
+    assert isinstance(document, dict)
+    assert isinstance(document["components"], list)
+    model = document["components"][0]
+    assert isinstance(model, dict)
+    card = model["modelCard"]
+    assert isinstance(card, dict)
+    said = {(name, value) for name, value in named(card) if name.partition(":")[0] == "behaviour"}
+    found = [f"the BOM says {name} {value}, the record does not" for name, value in sorted(said - set(told(behaviour)))]
+    found += [f"the BOM does not say {name} {value}" for name, value in sorted(set(told(behaviour)) - said)]
+    expected: Json = {"performanceMetrics": metrics(behaviour)} if behaviour is not None else None
+    if card.get("quantitativeAnalysis") != expected:
+        found.append("the BOM's performance metrics are not those of the record")
     return tuple(plain(problem) for problem in found)
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, Record
 from mbom.bom.identity import HUB, REPOSITORY
 from mbom.bom.properties import properties
+from mbom.digest import sha256
 from mbom.inventory.architecture import Architecture
 from mbom.inventory.facts import Facts
 from mbom.inventory.parameters import ACTIVE_RULE, TOTAL_RULE, Parameters
@@ -50,15 +52,36 @@ class BehaviourSummary:
     precision: str
     limits: tuple[tuple[str, float], ...]
 
+    @classmethod
+    def of(cls, record: Record, document: bytes) -> "BehaviourSummary":
+        """Return the summary of a record whose behaviour.json is ``document``."""
+        coverage = record.coverage
+        return cls(
+            record_sha256=sha256(document),
+            prompt_set=record.prompt_set,
+            prompts=len(record.prompts),
+            positions=record.positions,
+            layers=coverage.layers,
+            experts=coverage.experts,
+            experts_reached=coverage.experts_reached,
+            device=record.runtime.device,
+            precision=record.runtime.precision,
+            limits=(
+                ("relative-error", ACTIVATION_LIMIT),
+                ("router-margin", MARGIN),
+                ("masked-share", MASKED_SHARE),
+            ),
+        )
+
 
 def model_card(facts: Facts, behaviour: BehaviourSummary | None) -> dict[str, Json]:
     """Return the CycloneDX ``modelCard`` object."""
     card: dict[str, Json] = {
         "modelParameters": _model_parameters(facts),
-        "properties": properties([*_facts(facts), *_behaviour(behaviour)]),
+        "properties": properties([*_facts(facts), *told(behaviour)]),
     }
     if behaviour is not None:
-        card["quantitativeAnalysis"] = {"performanceMetrics": _metrics(behaviour)}
+        card["quantitativeAnalysis"] = {"performanceMetrics": metrics(behaviour)}
     return card
 
 
@@ -136,7 +159,8 @@ def _facts(facts: Facts) -> Iterator[Property]:
     yield from (("language", language) for language in facts.card.languages)
 
 
-def _behaviour(behaviour: BehaviourSummary | None) -> Iterator[Property]:
+def told(behaviour: BehaviourSummary | None) -> Iterator[Property]:
+    """Yield what the card's properties say of the behaviour pass."""
     if behaviour is None:
         yield "behaviour", "not measured"
         return
@@ -147,7 +171,7 @@ def _behaviour(behaviour: BehaviourSummary | None) -> Iterator[Property]:
     yield "behaviour:precision", behaviour.precision
 
 
-def _metrics(behaviour: BehaviourSummary) -> list[Json]:
+def metrics(behaviour: BehaviourSummary) -> list[Json]:
     """Return what was measured and the limits by which a second measurement is judged, never an opinion on quality."""
     counts = {
         "prompts": behaviour.prompts,

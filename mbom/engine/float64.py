@@ -6,7 +6,8 @@ sees every operation below autograd and can change what was asked for; what come
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
 from torch._ops import OpOverload
@@ -17,8 +18,16 @@ from mbom.errors import EngineError
 Observer = Callable[[torch.Tensor, int], None]
 
 
-def _narrow(value: object) -> bool:
-    return isinstance(value, torch.dtype) and value.is_floating_point and value != torch.float64
+# What a request for a narrow type becomes. Types of 8 bits only store weights; no operation computes in them.
+WIDE = {
+    torch.float32: torch.float64, torch.bfloat16: torch.float64, torch.float16: torch.float64,
+    torch.complex64: torch.complex128, torch.complex32: torch.complex128,
+}  # fmt: skip
+_COMPUTED = frozenset({torch.float64, torch.complex128})
+
+
+def _wide(value: Any) -> Any:  # noqa: ANN401 - any argument of any operation
+    return WIDE.get(value, value) if isinstance(value, torch.dtype) else value
 
 
 class Float64(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch annotates its subclass hook in part
@@ -32,6 +41,21 @@ class Float64(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch anno
         super().__init__()  # type: ignore[no-untyped-call]
         self.on_topk: Observer | None = None
         self._paused = False
+        self._outside: list[torch.dtype] = []
+
+    def __enter__(self) -> Self:
+        """Enter the mode; what names no type (a quotient of integers) is float64 too."""
+        self._outside.append(torch.get_default_dtype())
+        torch.set_default_dtype(torch.float64)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the mode."""
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+        torch.set_default_dtype(self._outside.pop())
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -49,14 +73,18 @@ class Float64(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch anno
         kwargs = kwargs or {}
         if self._paused:
             return func(*args, **kwargs)
-        args = tuple(torch.float64 if _narrow(arg) else arg for arg in args)
-        kwargs = {name: torch.float64 if _narrow(value) else value for name, value in kwargs.items()}
+        args = tuple(_wide(arg) for arg in args)
+        kwargs = {name: _wide(value) for name, value in kwargs.items()}
         if self.on_topk is not None and func is torch.ops.aten.topk.default:
             with self.paused():
                 self.on_topk(args[0], args[1])
         result = func(*args, **kwargs)
         for value in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(value, torch.Tensor) and (_narrow(value.dtype) or value.dtype.is_complex):
+            if (
+                isinstance(value, torch.Tensor)
+                and (value.dtype.is_floating_point or value.dtype.is_complex)
+                and value.dtype not in _COMPUTED
+            ):
                 raise EngineError(f"the operation {func} computed in {value.dtype}, not in float64")
         return result
 

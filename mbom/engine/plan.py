@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mbom.engine.stock import Conversion, Stock, expert_index, experts_of, natural
 from mbom.engine.weights import Weight, check_plain
-from mbom.errors import FormatError, RefusedError
+from mbom.errors import EngineError, FormatError, RefusedError
 from mbom.inventory.record import TensorRecord
 
 
@@ -61,6 +61,9 @@ def plan(
     embedding = _single(stock.embedding, sources.pop(stock.embedding), conversion).weight
     # Where both are stored although the configuration ties them, transformers uses the stored head, and so does this.
     head = _single(stock.head, sources.pop(stock.head), conversion).weight if stock.head in sources else embedding
+    for weight in (embedding, head):
+        if len(weight.stored) != 1:
+            raise EngineError(f"{weight.name}: a quantised embedding or output head cannot be read by rows")
     dense: defaultdict[str, dict[str, Weight]] = defaultdict(dict)
     stacked: dict[str, Source | tuple[tuple[Source, ...], ...]] = {}
     layers = [name for name, _ in stock.layers]

@@ -1,6 +1,6 @@
 """What a model is: its files, tensors and digests, its facts, and what is wrong with them."""
 
-from mbom.inventory.facts import Facts
+from mbom.inventory.facts import Facts, read_facts
 from mbom.inventory.record import DeclaredFile, FileRecord, Finding, Inventory, Severity, TensorRecord, model_digest
 from mbom.inventory.scanning import Scan, ScanProgress, scan
 from mbom.inventory.survey import Survey, survey
@@ -17,6 +17,7 @@ __all__ = [
     "Survey",
     "TensorRecord",
     "model_digest",
+    "read_facts",
     "scan",
     "survey",
 ]

@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 from mbom import strictjson
 from mbom.errors import FormatError
-from mbom.inventory.findings import plain
+from mbom.inventory.findings import finding
 from mbom.inventory.record import Finding
 from mbom.strictjson import Json
 
@@ -104,7 +104,7 @@ def read_architecture(data: bytes | None) -> tuple[Architecture, tuple[Finding, 
     """
     if data is None:
         detail = "there is no config.json, so nothing is known of the architecture"
-        return Architecture(), (Finding(id="config-missing", severity="warning", path=CONFIG, detail=detail),)
+        return Architecture(), (finding("config-missing", CONFIG, detail),)
     document, findings = read_object(CONFIG, data)
     if document is None:
         return Architecture(), findings
@@ -118,12 +118,12 @@ def read_architecture(data: bytes | None) -> tuple[Architecture, tuple[Finding, 
 def read_object(path: str, data: bytes) -> tuple[dict[str, Json] | None, tuple[Finding, ...]]:
     """Read a configuration file as one JSON object; None with a ``config-malformed`` finding where it is not one."""
     try:
-        document = strictjson.loads(data, what=path)
+        document = strictjson.loads(data, what=path, infinity=True)
     except FormatError as error:
-        return None, (Finding(id="config-malformed", severity="error", path=path, detail=plain(str(error))),)
+        return None, (finding("config-malformed", path, str(error)),)
     if isinstance(document, dict):
         return document, ()
-    return None, (Finding(id="config-malformed", severity="error", path=path, detail=f"{path}: not a JSON object"),)
+    return None, (finding("config-malformed", path, f"{path}: not a JSON object"),)
 
 
 class Members:
@@ -196,7 +196,7 @@ class Members:
     def reject(self, name: str, wanted: str) -> None:
         """Record that a member has a type or a size that it cannot have."""
         detail = f"{name} is not {wanted}, so it is left out"
-        self.findings.append(Finding(id="config-field", severity="warning", path=self.path, detail=detail))
+        self.findings.append(finding("config-field", self.path, detail))
 
 
 def is_name(value: Json) -> TypeGuard[str]:

@@ -12,7 +12,7 @@ from typing import TypeGuard
 import yaml
 
 from mbom.errors import FormatError
-from mbom.inventory.findings import plain
+from mbom.inventory.findings import finding
 from mbom.inventory.record import Finding
 
 CARD = "README.md"
@@ -83,11 +83,11 @@ def read_card(data: bytes | None) -> tuple[Card, tuple[Finding, ...]]:
 
 
 def _missing(detail: str) -> Finding:
-    return Finding(id="card-missing", severity="note", path=CARD, detail=detail)
+    return finding("card-missing", CARD, detail)
 
 
 def _malformed(detail: str) -> Finding:
-    return Finding(id="card-malformed", severity="warning", path=CARD, detail=plain(detail))
+    return finding("card-malformed", CARD, detail)
 
 
 class _Members:

@@ -20,7 +20,7 @@ from mbom.inventory.architecture import (
     remote_code,
 )
 from mbom.inventory.card import CARD, Card, Licence, read_card
-from mbom.inventory.findings import plain
+from mbom.inventory.findings import finding
 from mbom.inventory.parameters import Parameters, count
 from mbom.inventory.record import Finding, Inventory, TensorRecord
 
@@ -79,6 +79,8 @@ def read_facts(inventory: Inventory, side: Mapping[str, bytes]) -> tuple[Facts, 
         The facts, and findings for whatever could not be read: a broken file costs its own facts and no others.
     """
     architecture, findings = read_architecture(side.get(CONFIG))
+    if CONFIG not in side and any(file.name == CONFIG for file in inventory.files):
+        findings = (finding("config-malformed", CONFIG, "it is larger than any configuration that is read"),)
     card, more = read_card(side.get(CARD))
     templates, code, others = _tokenizer(side)
     facts = Facts(
@@ -146,4 +148,4 @@ def _layers_differ(architecture: Architecture, tensors: Sequence[TensorRecord]) 
         return ()
     seen = ", ".join(f"{len(found)} under {stack}" for stack, found in sorted(stacks.items())[:3])
     detail = f"{CONFIG} says {layers} layers, the tensors have {seen}"
-    return (Finding(id="config-layers-differ", severity="warning", path=CONFIG, detail=plain(detail)),)
+    return (finding("config-layers-differ", CONFIG, detail),)

@@ -36,7 +36,13 @@ def _note(meaning: str) -> Kind:
 
 KINDS = MappingProxyType({
     "adapter-present": _error("An adapter lies beside the weights, and loaders merge it without being asked."),
+    "card-malformed": _warning("The card's front matter, or one member of it, cannot be used."),
+    "card-missing": _note("There is no card, so the publisher declares no licence and no lineage."),
     "code-present": _warning("The checkpoint carries program code, which mbom never runs and other loaders may."),
+    "config-field": _warning("One member of a configuration cannot be used."),
+    "config-layers-differ": _warning("The configuration gives another number of layers than there are tensors for."),
+    "config-malformed": _error("A configuration is not strict JSON, so that two readers could read it differently."),
+    "config-missing": _warning("There is no configuration, so no architecture is known."),
     "digest-mismatch": _error("A file is not what the cache or the listing it comes from promises."),
     "empty-file": _warning("A file has no content."),
     "html-page": _error("A web page stands where data belongs: what was downloaded is a login or error page."),

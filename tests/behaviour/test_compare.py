@@ -294,7 +294,7 @@ def test_texts_that_mislead_readers_are_a_mismatch() -> None:
     )
 
 
-def with_prompt(record: Record, index: int, **changes: Any) -> Record:  # noqa: ANN401  # fields of any type
+def with_prompt(record: Record, index: int, **changes: Any) -> Record:  # fields of any type
     changed = replace(record.prompts[index], **changes)
     found: tuple[Prompt, ...] = (*record.prompts[:index], changed, *record.prompts[index + 1 :])
     return synthetic.with_numbers(replace(record, prompts=found), record.numbers)

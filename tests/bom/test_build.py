@@ -13,11 +13,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from mbom import bom
-from mbom.bom import identity
-from mbom.bom.schema import ADDRESS_LIMIT
-from mbom.errors import FormatError
 from mbom.inventory import FileRecord, Inventory
-from mbom.inventory.card import LIST_LIMIT, TEXT_LIMIT
 from mbom.inventory.facts import read_facts
 from mbom.inventory.parameters import ACTIVE_RULE, TOTAL_RULE
 from mbom.source import Origin
@@ -363,11 +359,11 @@ def test_whatever_files_are_named_the_bom_is_valid() -> None:
     assert bom.check(boms.build(held), held) == ()
 
 
-def test_a_checkpoint_of_absurdly_many_files_is_refused() -> None:
+def test_a_checkpoint_of_thousands_of_files_has_a_valid_bom() -> None:
     files = tuple(FileRecord(name=f"{number:06}", size=1, sha256="e" * 64, role="other") for number in range(5000))
     held = Inventory(origin=Origin(kind="folder", name="many"), files=files, tensors=())
-    with pytest.raises(FormatError, match="a checkpoint of 5000 files, a BOM lists at most 4096"):
-        boms.build(held)
+    facts, _ = read_facts(held, {})
+    assert bom.check(boms.build(held, facts, None), held) == ()
 
 
 def test_notes_on_what_could_not_be_counted_are_in_the_card() -> None:
@@ -393,15 +389,3 @@ def test_a_packed_checkpoint_states_how_it_is_packed() -> None:
         ("quantisation:format", "pack-quantized"),
         ("quantisation:method", "compressed-tensors"),
     } <= set(told(model_of(data)["modelCard"]))
-
-
-def test_the_most_that_a_card_may_name_stays_within_what_is_validated() -> None:
-    named = LIST_LIMIT * len(f"{identity.HUB}/datasets/{'a' * 96}/{'b' * 96}")
-    references = sum(len(url) for _, url, _ in identity.references(boms.inventory()))
-    assert named + references + TEXT_LIMIT < ADDRESS_LIMIT
-
-
-def test_importing_the_package_does_not_load_the_validator() -> None:
-    code = "import sys, mbom.bom; sys.exit('jsonschema' in sys.modules)"
-    environment = {"PYTHONPATH": ":".join(sys.path)}
-    assert run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

@@ -151,9 +151,10 @@ def test_a_disk_that_is_really_full_leaves_no_bundle(home: Path, tmp_path: Path)
         'mount -t tmpfs -o size=64k tmpfs "$1" || exit 99; shift; '
         '"$@"; status=$?; ls -A "$DISK" | grep -q . && exit 98; exit $status'
     )
+    private = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-r", "-m"]
     command = [sys.executable, "-m", "mbom", "attest", FIXTURE, "--no-behaviour", "-o", disk / "a.mbom"]
     run = subprocess.run(
-        ["unshare", *([] if os.getuid() == 0 else ["-r"]), "-m", "sh", "-c", script, "sh", disk, *command],
+        [*private, "sh", "-c", script, "sh", *map(str, (disk, *command))],
         env=environment(home) | {"DISK": str(disk)},
         capture_output=True,
         text=True,

@@ -227,6 +227,16 @@ def test_a_head_that_is_stored_although_it_is_tied_is_the_one_that_is_used(tmp_p
     assert torch.allclose(stream(both, IDS).logits.logsumexp, expected.logsumexp(1), rtol=1e-12, atol=0)
 
 
+def test_a_quantised_output_head_is_named(tmp_path: Path) -> None:
+    def squeeze(tensors: dict[str, Tensor]) -> None:
+        tensors["lm_head.weight"], tensors["lm_head.weight_scale_inv"], _ = tinymodels.to_fp8(tensors["lm_head.weight"])
+
+    model = tinymodels.build("llama", tmp_path, alter=squeeze)
+    model.config["quantization_config"] = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    with pytest.raises(EngineError, match=r"lm_head\.weight: a quantised embedding or output head"):
+        stream(model, IDS)
+
+
 def test_a_tensor_of_another_inventory_is_refused(tmp_path: Path) -> None:
     model = tinymodels.build("llama", tmp_path)
     inventory = model.inventory()

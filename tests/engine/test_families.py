@@ -121,6 +121,6 @@ def test_every_stored_byte_is_read_once_and_a_tied_embedding_twice(runs: Runs) -
 
 
 def test_every_expert_is_read(runs: Runs) -> None:
-    experts = runs.model.config.get("num_local_experts") or runs.model.config.get("num_experts")
-    experts = experts or runs.model.config.get("n_routed_experts", 0)
-    assert runs.streamed.experts_read == experts * len(runs.full.experts)
+    names = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+    experts = next((runs.model.config[name] for name in names if name in runs.model.config), 0)
+    assert runs.streamed.experts_read == runs.streamed.model.experts == experts * len(runs.full.experts)

@@ -38,10 +38,19 @@ def test_an_operation_that_computes_in_a_narrow_type_is_an_error(dtype: torch.dt
         narrow + narrow
 
 
-def test_complex_numbers_are_an_error() -> None:
-    x = torch.ones(2, 2, dtype=torch.float64)
-    with Float64(), pytest.raises(EngineError, match="complex128"):
-        torch.view_as_complex(x)
+def test_complex_numbers_are_pairs_of_float64() -> None:
+    with Float64():
+        assert torch.zeros(2, dtype=torch.complex64).dtype == torch.complex128
+    narrow = torch.ones(2, dtype=torch.complex64)
+    with Float64(), pytest.raises(EngineError, match="complex64"):
+        narrow * narrow
+
+
+def test_what_names_no_type_is_float64_and_only_inside() -> None:
+    with Float64():
+        assert (torch.arange(3) / 2).dtype == torch.float64
+        assert torch.tensor(0.5).dtype == torch.float64
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_a_paused_mode_leaves_operations_alone() -> None:

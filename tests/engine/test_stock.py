@@ -41,6 +41,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], type[MbomError], str]] = {
     ),
     "logits that are squeezed": (config(final_logit_softcapping=30.0), EngineError, "final_logit_softcapping is 30.0"),
     "logits that are scaled": (config(logit_scale=0.5), EngineError, "logit_scale is 0.5"),
+    "a size in words": (config(hidden_size="64"), FormatError, "no llama model can be built from it: .*hidden_size"),
     "no heads": (config(num_attention_heads=0), FormatError, "no llama model can be built"),
     "an unknown activation": (config(hidden_act="import os"), FormatError, "no llama model can be built"),
     "an unknown rotary embedding": (
@@ -75,6 +76,23 @@ def test_settings_of_precision_and_outputs_change_nothing(tmp_path: Path) -> Non
         output_hidden_states=True, use_cache=True, return_dict=False, _experts_implementation="grouped_mm"
     )
     assert torch.equal(stream(model, IDS).logits.projection, expected.logits.projection)
+
+
+def test_a_padding_token_outside_the_vocabulary_is_no_obstacle(tmp_path: Path) -> None:
+    model = tinymodels.build("llama", tmp_path)
+    expected = stream(model, IDS)
+    model.config["pad_token_id"] = 300
+    assert torch.equal(stream(model, IDS).logits.projection, expected.logits.projection)
+
+
+def test_rotary_settings_in_their_older_spelling_mean_the_same() -> None:
+    old = config(rope_theta=5e5, rope_scaling={**tinymodels.LLAMA3_ROPE, "type": "llama3"})
+    new = config(rope_parameters={**tinymodels.LLAMA3_ROPE, "rope_theta": 5e5})
+    frequencies = [
+        stock.build(raw, tensors=100, device=CPU).model.model.rotary_emb.inv_freq for raw in (old, new, config())
+    ]
+    assert torch.equal(frequencies[0], frequencies[1])
+    assert not torch.equal(frequencies[0], frequencies[2])
 
 
 def test_building_leaves_the_configuration_as_it_was() -> None:

@@ -50,7 +50,7 @@ def cache(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def source(hub: HubServer, cache: Path, pauses: list[float]) -> Open:
-    def open_hub(repo: str = REPO, revision: str | None = None, **options: Any) -> HubSource:  # noqa: ANN401
+    def open_hub(repo: str = REPO, revision: str | None = None, **options: Any) -> HubSource:
         given: dict[str, Any] = {
             "endpoint": hub.url, "token": False, "cache_dir": cache, "offline": False,
             "retry": Retry(attempts=3, sleep=pauses.append),
