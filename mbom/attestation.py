@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mbom.digest import GIT_HEX
 from mbom.errors import FormatError
+from mbom.inventory.record import model_object, read_model
 from mbom.source import Origin
 from mbom.strictjson import Fields, Json
 
@@ -37,13 +37,7 @@ class Attestation:
     def to_dict(self) -> dict[str, Json]:
         """Return the predicate as JSON."""
         return {
-            "model": {
-                "source": self.origin.kind,
-                "name": self.origin.name,
-                "repo": self.origin.repo,
-                "revision": self.origin.revision,
-                "digest": self.model_digest,
-            },
+            "model": model_object(self.origin, self.model_digest),
             "tool": {"name": "mbom", "version": self.tool_version},
             "time": format_time(self.time),
             "evidence": [
@@ -59,10 +53,7 @@ class Attestation:
             FormatError: on anything missing, unknown, doubled or of the wrong type.
         """
         fields = Fields(value, "attestation")
-        model = fields.object("model")
-        digest = model.sha256("digest")
-        origin = read_origin(model)
-        model.end()
+        origin, digest = read_model(fields.object("model"))
         tool = fields.object("tool")
         tool.constant("name", "mbom")
         version = tool.text("version")
@@ -76,27 +67,6 @@ class Attestation:
         if len({item.name for item in evidence}) != len(evidence):
             raise FormatError("attestation: 'evidence' names a member twice")
         return cls(origin=origin, model_digest=digest, tool_version=version, time=time, evidence=tuple(evidence))
-
-
-def read_origin(model: Fields) -> Origin:
-    """Take ``source``, ``name``, ``repo`` and ``revision`` from a model object and check that they agree.
-
-    Raises:
-        FormatError: for an unknown source, or a hub model without repository and 40-hex revision.
-    """
-    kind = model.text("source")
-    name = model.text("name")
-    repo = model.optional_text("repo")
-    revision = model.optional_text("revision")
-    if kind == "hub":
-        if repo is None or revision is None or GIT_HEX.fullmatch(revision) is None:
-            raise FormatError(f"{model.what}: a hub model needs a repository and a revision of 40 hex digits")
-        return Origin(kind="hub", name=name, repo=repo, revision=revision)
-    if kind == "folder":
-        if repo is not None or revision is not None:
-            raise FormatError(f"{model.what}: a folder has no repository or revision")
-        return Origin(kind="folder", name=name)
-    raise FormatError(f"{model.what}: 'source' is {kind[:80]!r}, only 'hub' and 'folder' are known")
 
 
 def format_time(time: datetime) -> str:

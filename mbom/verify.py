@@ -19,6 +19,7 @@ from mbom.digest import git_blob, sha256
 from mbom.engine import Measure
 from mbom.errors import RefusedError, UnavailableError
 from mbom.inventory import Facts, FileRecord, Inventory, Scan, ScanProgress, TensorRecord, read_facts, scan
+from mbom.inventory.record import model_object
 from mbom.signing import Statement, Subject, Verifier, oms
 from mbom.source import Source
 from mbom.verdict import STEPS, Check, Verdict
@@ -121,9 +122,7 @@ class _Procedure:
         """The model object of the verified statement."""
         if self.attestation is None:
             return None
-        model = self.attestation.to_dict()["model"]
-        assert isinstance(model, dict)
-        return model
+        return model_object(self.attestation.origin, self.attestation.model_digest)
 
     # ---- 1 ----
     def bundle(self) -> str:

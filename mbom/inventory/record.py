@@ -114,13 +114,7 @@ class Inventory:
         return strictjson.pretty(
             {
                 "schema": SCHEMA,
-                "model": {
-                    "source": self.origin.kind,
-                    "name": self.origin.name,
-                    "repo": self.origin.repo,
-                    "revision": self.origin.revision,
-                    "digest": self.digest,
-                },
+                "model": model_object(self.origin, self.digest),
                 "files": [{"name": f.name, "size": f.size, "sha256": f.sha256, "role": f.role} for f in self.files],
                 "tensors": [
                     {
@@ -169,6 +163,36 @@ def model_digest(files: Sequence[FileRecord]) -> str:
     return sha256(strictjson.canonical(listed))
 
 
+def model_object(origin: Origin, digest: str) -> dict[str, Json]:
+    """Return the ``model`` object of the inventory and of the attestation: where it comes from, and what it is."""
+    return {
+        "source": origin.kind,
+        "name": origin.name,
+        "repo": origin.repo,
+        "revision": origin.revision,
+        "digest": digest,
+    }
+
+
+def read_model(fields: Fields) -> tuple[Origin, str]:
+    """Read what ``model_object`` writes, and nothing else.
+
+    Raises:
+        FormatError: when a member is malformed, or a folder claims a repository or a hub model has none.
+    """
+    name, digest = _text(fields, "name"), fields.sha256("digest")
+    if _choice(fields, "source", ("folder", "hub")) == "hub":
+        repo = _text(fields, "repo")
+        revision = _matching(fields, "revision", _REVISION, "40 lower-case hex digits")
+        origin = Origin(kind="hub", name=name, repo=repo, revision=revision)
+    else:
+        if fields.has("repo") or fields.has("revision"):
+            raise FormatError(f"{fields.what}: a folder has no repository and no revision")
+        origin = Origin(kind="folder", name=name)
+    fields.end()
+    return origin, digest
+
+
 def read_structure(data: bytes, what: str) -> tuple[Inventory, str]:
     """Read what ``schemas/inventory.schema.json`` describes: an inventory, and the model digest that it states.
 
@@ -178,8 +202,7 @@ def read_structure(data: bytes, what: str) -> tuple[Inventory, str]:
     document = Fields(strictjson.loads(data, what=what, limit=DOCUMENT_LIMIT, floats=False), what)
     document.constant("schema", SCHEMA)
     model = document.object("model")
-    origin, digest = _origin(model), model.sha256("digest")
-    model.end()
+    origin, digest = read_model(model)
     inventory = Inventory(
         origin=origin,
         files=tuple(_file(fields) for fields in _objects(document, "files", FILES_LIMIT)),
@@ -225,17 +248,6 @@ def _size(fields: Fields) -> int:
     if value > SIZE_LIMIT:
         raise FormatError(f"{fields.what}: 'size' is {value}, the limit is {SIZE_LIMIT}")
     return value
-
-
-def _origin(fields: Fields) -> Origin:
-    name = _text(fields, "name")
-    if _choice(fields, "source", ("folder", "hub")) == "hub":
-        repo = _text(fields, "repo")
-        revision = _matching(fields, "revision", _REVISION, "40 lower-case hex digits")
-        return Origin(kind="hub", name=name, repo=repo, revision=revision)
-    if fields.has("repo") or fields.has("revision"):
-        raise FormatError(f"{fields.what}: a folder has no repository and no revision")
-    return Origin(kind="folder", name=name)
 
 
 def _file(fields: Fields) -> FileRecord:
