@@ -22,7 +22,7 @@ from torch import Tensor
 class FullRun:
     """What the whole model computed for (prompts, positions) ids: logits, residual stream after each layer, experts.
 
-    ``experts`` holds the ids given to each expert module, ``scores`` what its router ranked last, by layer.
+    ``experts`` holds the ids given to each expert module, by layer.
     """
 
     logits: Tensor

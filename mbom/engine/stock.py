@@ -166,7 +166,7 @@ def _check_architecture(raw: Mapping[str, Json], name: str) -> None:
 
 def _described(model: Any, device: torch.device) -> Stock:  # noqa: ANN401 - see Stock.model
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    if type(embedding) is not nn.Embedding or type(head) is not nn.Linear:
+    if type(embedding) is not nn.Embedding or type(head) is not nn.Linear or len(list(head.parameters())) != 1:
         raise EngineError(f"{type(model).__name__}: its embedding or output head is not a plain matrix")
     names = {module: name for name, module in model.named_modules()}
     tied = head.weight is embedding.weight

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,6 +120,45 @@ def measured_numbers(model: TinyModel, prompts: tuple[Prompt, ...]) -> Numbers:
 def test_repeating_a_measurement_gives_the_same_bytes(tmp_path: Path) -> None:
     model = tinymodels.build("qwen3_moe", tmp_path)
     assert measured(model, seeded(256)).to_safetensors() == measured(model, seeded(256)).to_safetensors()
+
+
+def test_the_child_writes_the_record_that_a_measurement_gives(tmp_path: Path) -> None:
+    model = tinymodels.build("mixtral", tmp_path / "model")
+    (tmp_path / "inventory.json").write_bytes(model.inventory().to_bytes())
+    reports: list[Json] = []
+    request: dict[str, Json] = {
+        "files": {name: str(path) for name, path in model.files.items()},
+        "inventory": str(tmp_path / "inventory.json"),
+        "prompts": [engine._entry(item) for item in seeded(256)],
+        "device": "cpu",
+        "json": str(tmp_path / "behaviour.json"),
+        "safetensors": str(tmp_path / "behaviour.safetensors"),
+        "isolation": ["none"],
+    }
+    assert run.in_child(request, reports.append) is None
+    expected = measured(model, seeded(256))
+    assert (tmp_path / "behaviour.json").read_bytes() == expected.to_json()
+    assert (tmp_path / "behaviour.safetensors").read_bytes() == expected.to_safetensors()
+    assert reports[-1] == {"phase": "output head", "done": 1, "total": 1, "experts_read": 12}
+
+
+def test_summaries_carry_the_texts_of_the_checkpoint_s_tokenizer(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models
+
+    model = tinymodels.build("llama", tmp_path)
+    words: Any = {f"word{number}": number for number in range(256)}
+    Tokenizer(models.WordLevel(words, unk_token="word0")).save(str(tmp_path / "tokenizer.json"))
+    for token in measured(model, (prompt(5, 6, 7),)).summaries[0].tokens:
+        assert token.text == f"word{token.id}"
+
+
+def test_a_tokenizer_changed_after_the_inventory_is_refused(tmp_path: Path) -> None:
+    model = tinymodels.build("llama", tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    inventory = model.inventory()
+    (tmp_path / "tokenizer.json").write_text("{ }")
+    with pytest.raises(RefusedError, match=r"tokenizer\.json: has SHA-256"):
+        run.measured(model.files, inventory, (prompt(5),), device=CPU, isolation=("none",), emit=lambda _report: None)
 
 
 def test_a_dense_model_has_no_routers(tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+import tinymodels
+
+from mbom.engine import sidefiles
+from mbom.errors import EngineError, FormatError
+
+
+def test_a_configuration_that_is_no_object_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(FormatError, match=r"config\.json: not an object"):
+        sidefiles.configuration({"config.json": tmp_path / "config.json"}, tinymodels.inventory(tmp_path))
+
+
+def test_a_file_over_its_limit_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert sidefiles.content(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(FormatError, match="file: larger than 4 bytes"):
+        sidefiles.content(tmp_path / "file", 4)
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"1")
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(EngineError, match="link: cannot be read"):
+        sidefiles.content(tmp_path / "link", 10)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="file: cannot be read: No such file"):
+        sidefiles.content(tmp_path / "file", 10)
