@@ -270,6 +270,11 @@ def swap_shard_signatures(scene: Scene) -> None:
     two.write_bytes(content)
 
 
+def forget_the_record(scene: Scene) -> None:
+    for name in (bundle.BEHAVIOUR, bundle.BEHAVIOUR_NUMBERS):
+        scene.member(name).unlink()
+
+
 LIES: dict[str, tuple[Tamper, str]] = {
     "another model's inventory": (take_from_another(bundle.INVENTORY), "files"),
     "an old BOM of another model": (take_from_another(bundle.BOM, bundle.BOM_SIGNATURE), "bom"),
@@ -307,7 +312,7 @@ LIES: dict[str, tuple[Tamper, str]] = {
         "behaviour-record",
     ),
     "a record left out that the BOM speaks of": (
-        lambda scene: [scene.member(name).unlink() for name in (bundle.BEHAVIOUR, bundle.BEHAVIOUR_NUMBERS)],
+        forget_the_record,
         "behaviour-record",
     ),
     "a NaN in the record": (put_nan, "behaviour-record"),

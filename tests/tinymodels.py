@@ -5,7 +5,6 @@ Weights are large enough for attention and routers to be far from uniform: a for
 
 import copy
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +17,6 @@ from torch import Tensor
 from mbom import digest, tensorfile
 from mbom.inventory.record import FileRecord, Inventory, TensorRecord
 from mbom.source import Origin
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 COMMON: dict[str, Any] = {
     "vocab_size": 256, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
