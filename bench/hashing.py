@@ -64,7 +64,7 @@ class Cost:
 
 
 def make_shards(folder: Path, size: int, *, shards: int = 4, tensor: int = 32 << 20) -> int:
-    """Write a sharded checkpoint of about ``size`` bytes of random BF16 tensors, and return how many tensors it has.
+    """Write a sharded checkpoint of at least ``size`` bytes of random BF16 tensors, and return how many tensors it has.
 
     Written in pieces, so that it needs no more memory than one tensor.
 
@@ -74,7 +74,7 @@ def make_shards(folder: Path, size: int, *, shards: int = 4, tensor: int = 32 <<
         shards: how many files share them.
         tensor: bytes of each tensor; a multiple of 8192.
     """
-    each = max(1, size // shards // tensor)
+    each = max(1, -(-size // shards // tensor))
     weight_map: dict[str, str] = {}
     for shard in range(shards):
         name = f"model-{shard:05}-of-{shards:05}.safetensors"
