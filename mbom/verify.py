@@ -284,7 +284,8 @@ class _Procedure:
         own = self.verifier.verify_statement(
             self._member(bundle.BOM_SIGNATURE), predicate_type=BOM_PREDICATE_TYPE, what=bundle.BOM_SIGNATURE
         )
-        if own.predicate != strictjson.loads(data, what=bundle.BOM):
+        # As canonical bytes, because in Python True equals 1.
+        if strictjson.canonical(own.predicate) != strictjson.canonical(strictjson.loads(data, what=bundle.BOM)):
             raise RefusedError(f"{bundle.BOM_SIGNATURE} signs another BOM")
         if _digests(own.subjects) != _digests(statement.subjects):
             raise RefusedError(f"{bundle.BOM_SIGNATURE} is about other files than the attestation")
@@ -308,11 +309,13 @@ class _Procedure:
         record = Record.from_bytes(self._member(bundle.BEHAVIOUR), self._member(bundle.BEHAVIOUR_NUMBERS))
         if record.model_digest != attestation.model_digest:
             raise RefusedError(f"the record is of model {record.model_digest}, signed {attestation.model_digest}")
+        coverage, tensors = record.coverage, len(self._inventory().tensors)
+        if coverage.tensors_read != tensors:
+            raise RefusedError(f"the record covers {coverage.tensors_read} tensors, the inventory has {tensors}")
         if described is not None:
             summary = bom.BehaviourSummary.of(record, self._member(bundle.BEHAVIOUR))
             _refuse(bom.check_behaviour(described, summary))
         self.record = record
-        coverage = record.coverage
         reached = f", {coverage.experts_reached} of {coverage.experts} experts reached" if coverage.experts else ""
         return f"{record.positions:,} positions, {_count(coverage.layers, 'layer')}{reached}"
 

@@ -291,6 +291,14 @@ LIES: dict[str, tuple[Tamper, str]] = {
         edit_json(bundle.INVENTORY, lambda document: document["tensors"].pop()),
         "tensors",
     ),
+    "a record that read fewer tensors": (
+        edit_json(bundle.BEHAVIOUR, lambda document: document["coverage"].update(tensors_read=78)),
+        "behaviour-record",
+    ),
+    "a BOM whose statement has true in place of 1": (
+        edit_json(bundle.BOM, lambda document: document.update(version=True)),
+        "bom",
+    ),
     "a BOM that its own statement does not sign": (
         edit_json(bundle.BOM, lambda document: document["components"][0].update(description="the original")),
         "bom",

@@ -104,7 +104,9 @@ def _headline(display: Display, survey: Survey) -> None:
     display.line(" · ".join((name, licence, facts.model_type or "unknown architecture", parameters)), style="bold")
     weight = size(sum(file.size for file in inventory.files))
     left_out = f"   {len(inventory.declared)} files of other weight sets left out" if inventory.declared else ""
-    display.fact("hashed", f"{weight}   {len(inventory.files)} files, {len(inventory.tensors)} tensors{left_out}")
+    if origin.kind == "hub":
+        display.fact("fetched", f"{weight}   {len(inventory.files)} files, every digest as advertised{left_out}")
+    display.fact("hashed", f"{weight}   {len(inventory.files)} files, {len(inventory.tensors)} tensors")
     for finding in inventory.findings:
         display.fact(finding.severity, f"{finding.path}: {finding.detail} [{finding.id}]")
 

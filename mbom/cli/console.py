@@ -12,6 +12,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
@@ -31,6 +32,9 @@ COLOURS = {
     "warning": "yellow",
     "note": "dim",
 }
+
+
+WORTH_LINES = 1_000_000_000  # bytes; what is hashed in a second needs no report
 
 
 def plain(text: str) -> str:
@@ -115,29 +119,50 @@ class Display:
     @contextmanager
     def scanning(self) -> "Iterator[ScanDisplay]":
         """Show the bytes that arrive and the bytes that are hashed."""
-        bars = Progress(
-            TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-            TimeRemainingColumn(), console=self.err, transient=True, disable=self.quiet or not self.err.is_terminal,
-        )  # fmt: skip
-        with bars:
-            yield ScanDisplay(bars)
+        with self._bars(DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bars:
+            yield ScanDisplay(bars, self)
 
     @contextmanager
     def measuring(self) -> "Iterator[MeasureDisplay]":
-        """Show the layers that are done; where there is no terminal, a line for every tenth of them."""
-        bars = Progress(
-            TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=self.err, transient=True, disable=self.quiet or not self.err.is_terminal,
-        )  # fmt: skip
-        with bars:
+        """Show the layers that are done."""
+        with self._bars(MofNCompleteColumn(), TimeRemainingColumn()) as bars:
             yield MeasureDisplay(bars, self)
+
+    def _bars(self, *columns: ProgressColumn) -> Progress:
+        return Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            *columns,
+            console=self.err,
+            transient=True,
+            disable=self.quiet or not self.err.is_terminal,
+        )
+
+
+class Tenths:
+    """Progress where there is no terminal to draw a bar on: a line for every tenth of the way."""
+
+    def __init__(self, display: Display) -> None:
+        self.display = display
+        self.phase = ""
+        self.passed = 0
+
+    def reach(self, phase: str, done: int, total: int, text: str) -> None:
+        """Print ``text`` when another tenth of the phase is done."""
+        if phase != self.phase:
+            self.phase, self.passed = phase, 0
+        tenth = 10 * done // max(total, 1)
+        if tenth > self.passed and not self.display.err.is_terminal:
+            self.passed = tenth
+            self.display.line(text)
 
 
 class ScanDisplay:
-    """Turns the scan's reports, and those of the hub's downloads, into progress bars."""
+    """Shows the scan's reports, and those of the hub's downloads."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: Progress, display: Display) -> None:
         self.bars = bars
+        self.tenths = Tenths(display)
         self.hashing: TaskID | None = None
         self.fetching: TaskID | None = None
 
@@ -148,6 +173,9 @@ class ScanDisplay:
         self.bars.update(self.hashing, completed=report.bytes_done, total=report.bytes_total)
         if self.fetching is not None:
             self.bars.update(self.fetching, total=report.bytes_total)
+        if report.bytes_total >= WORTH_LINES:
+            text = f"  hashing    {size(report.bytes_done)} of {size(report.bytes_total)}"
+            self.tenths.reach(report.phase, report.bytes_done, report.bytes_total, text)
 
     def fetched(self, name: str, count: int) -> None:
         """Show that ``count`` more bytes of ``name`` have arrived; a failed attempt takes its bytes back."""
@@ -158,23 +186,20 @@ class ScanDisplay:
 
 
 class MeasureDisplay:
-    """Turns the engine's reports into a progress bar, or into lines."""
+    """Shows the engine's reports."""
 
     def __init__(self, bars: Progress, display: Display) -> None:
         self.bars = bars
-        self.display = display
+        self.tenths = Tenths(display)
         self.task: TaskID | None = None
-        self.tenth = 0
 
     def __call__(self, report: MeasureProgress) -> None:
-        """Show one report."""
+        """Show how much has been measured."""
         if self.task is None:
             self.task = self.bars.add_task("measuring", total=report.total)
         self.bars.update(self.task, completed=report.done, description=f"measuring {report.phase}", total=report.total)
-        tenth = 10 * report.done // max(report.total, 1)
-        if tenth > self.tenth and not self.display.err.is_terminal:
-            self.tenth = tenth
-            self.display.line(f"  measuring  {report.phase} {report.done} of {report.total}")
+        text = f"  measuring  {report.phase}: {report.done} of {report.total}"
+        self.tenths.reach(report.phase, report.done, report.total, text)
 
 
 def conclusion(verdict: Verdict) -> str:
