@@ -13,6 +13,7 @@ from mbom.cli import options, trust
 from mbom.cli.console import Display, count, shown, size
 from mbom.errors import EngineError, UsageError
 from mbom.inventory import Survey
+from mbom.signing import public_path
 from mbom.source import open_source
 
 
@@ -88,7 +89,8 @@ def attest(
     total = size(sum(len(data) for data in done.members.values()))
     display.line(f"{shown(folder)}   {len(done.members)} members, {total}")
     if signer is not None:
-        display.line(f"next: mbom verify {shown(folder)} {model}")
+        trusted = f" --key {shown(public_path(key))}" if key is not None else ""
+        display.line(f"next: mbom verify {shown(folder)} {model}{trusted}")
     display.data(str(folder))
 
 
