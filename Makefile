@@ -38,8 +38,7 @@ lint: $(VENV)/developer
 test: lint
 	@rm -f .coverage .coverage.*
 	$(BIN)/python .ci/offline.py $(BIN)/python -m pytest --cov --cov-report= -m 'not slow and not gpu and not online'
-	$(BIN)/python -m coverage combine --quiet --append || true
-	$(BIN)/python -m coverage report --skip-covered --fail-under=85
+	$(BIN)/python -m coverage report --skip-covered --fail-under=93
 
 test-slow: $(VENV)/developer
 	$(BIN)/python -m pytest -m slow

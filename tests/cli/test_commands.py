@@ -127,6 +127,31 @@ def test_inspect_prints_model_and_findings(home: Path, tmp_path: Path) -> None:
     assert found["weights-missing"] == "error"
 
 
+def test_inspect_shows_people_what_the_checkpoint_is(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(FIXTURE, tmp_path / "model")
+    (tmp_path / "model" / "helper.py").write_text("print()\n")
+    run = mbom("inspect", tmp_path / "model", home=home)
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"^model_type +gpt_oss$", run.stdout, re.MULTILINE)
+    assert re.search(r"^parameters +848 K$", run.stdout, re.MULTILINE)
+    assert re.search(r"^repo +-$", run.stdout, re.MULTILINE)
+    assert re.search(r"^warning +helper\.py: .*\[code-present\]$", run.stdout, re.MULTILINE)
+
+
+def test_a_checkpoint_that_cannot_be_read_leaves_the_other_checks_standing(
+    home: Path, attested: Scene, tmp_path: Path
+) -> None:
+    shutil.copytree(attested.checkpoint, tmp_path / "model")
+    (tmp_path / "model" / "LICENSE").unlink()
+    (tmp_path / "model" / "LICENSE").symlink_to("/etc/hostname")
+    run = mbom("verify", attested.bundle, tmp_path / "model", "--key", attested.root / "release.pub", home=home)
+    assert run.returncode == 3
+    assert re.search(r"4 files +SKIP +could not be checked: .*LICENSE", run.stdout)
+    assert re.search(r"5 tensors +SKIP +the checkpoint was not read", run.stdout)
+    assert re.search(r"7 shards +PASS", run.stdout)
+    assert "INCOMPLETE: files" in run.stdout
+
+
 def test_an_encrypted_key_signs_with_its_password(home: Path, tmp_path: Path) -> None:
     password = {"MBOM_KEY_PASSWORD": "correct horse battery staple"}
     made = mbom("keygen", tmp_path / "release.pem", "--encrypt", home=home, env=password)
