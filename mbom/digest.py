@@ -5,8 +5,7 @@ import re
 
 import blake3 as _blake3
 
-SHA256_HEX = re.compile(r"[0-9a-f]{64}")
-BLAKE3_HEX = SHA256_HEX
+SHA256_HEX = re.compile(r"[0-9a-f]{64}")  # BLAKE3-256 looks the same
 GIT_HEX = re.compile(r"[0-9a-f]{40}")
 
 

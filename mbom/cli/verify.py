@@ -1,7 +1,6 @@
 """`mbom verify`."""
 
 import json
-import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +11,9 @@ from mbom import engine
 from mbom import verify as verb
 from mbom.cli import options, trust
 from mbom.cli.console import Display
+from mbom.digest import GIT_HEX
 from mbom.errors import UsageError
 from mbom.source import open_source
-
-_REVISION = re.compile(r"[0-9a-f]{40}")
 
 
 @click.command()
@@ -87,7 +85,7 @@ def _expectation(repo: str | None, revision: str | None, min_time: str | None) -
     Raises:
         UsageError: for a revision that is no full commit, or a date in another form.
     """
-    if revision is not None and _REVISION.fullmatch(revision) is None:
+    if revision is not None and GIT_HEX.fullmatch(revision) is None:
         raise UsageError(f"--revision is {revision!r}, it must be a full commit of 40 lower-case hex digits")
     earliest = None
     if min_time is not None:

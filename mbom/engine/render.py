@@ -5,9 +5,7 @@ bytes that are used are the bytes of the inventory when its digests are passed.
 """
 
 import contextlib
-import os
 import resource
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
@@ -19,6 +17,7 @@ from mbom.behaviour.prompts import POSITIONS, Prompt, PromptSource, VariantName,
 from mbom.digest import sha256
 from mbom.engine import process
 from mbom.engine.process import Limits
+from mbom.engine.sidefiles import content
 from mbom.engine.template import ChatTemplate, load
 from mbom.errors import ChangedError, EngineError, FormatError, RefusedError, SourceError
 from mbom.strictjson import Fields, Json
@@ -233,16 +232,7 @@ def _decoded(name: str, data: bytes) -> str:
 
 def _read(name: str, path: Path, digest: str | None) -> bytes:
     """Return the bytes of one regular file, which must have ``digest`` unless it is None."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise SourceError(f"{name}: not a regular file")
-            data = file.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise SourceError(f"{name}: cannot be read: {error.strerror}") from error
-    if len(data) > SIZE_LIMIT:
-        raise FormatError(f"{name}: larger than {SIZE_LIMIT} bytes")
+    data = content(path, SIZE_LIMIT, name=name, unreadable=SourceError)
     if digest is not None and sha256(data) != digest:
         raise ChangedError(f"{name}: has SHA-256 {sha256(data)}, the inventory says {digest}")
     return data

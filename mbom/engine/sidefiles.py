@@ -1,12 +1,13 @@
 """Small files of a checkpoint, read whole and bound to the inventory as tensors are."""
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from mbom import strictjson
 from mbom.digest import sha256
-from mbom.errors import EngineError, FormatError, RefusedError
+from mbom.errors import EngineError, FormatError, RefusedError, UnavailableError
 from mbom.inventory.record import Inventory
 from mbom.strictjson import Json
 
@@ -45,18 +46,30 @@ def bound(files: Mapping[str, Path], inventory: Inventory, name: str, limit: int
     return data
 
 
-def content(path: Path, limit: int) -> bytes:
-    """Return what a regular file holds; a link is not followed.
+def content(
+    path: Path, limit: int, *, name: str | None = None, unreadable: type[UnavailableError] = EngineError
+) -> bytes:
+    """Return what a regular file holds; a link is not followed, and nothing waits for a pipe to speak.
+
+    Args:
+        path: where it lies.
+        limit: the most bytes that it may have.
+        name: how messages call it; by default the last component of the path.
+        unreadable: what is raised when it cannot be read.
 
     Raises:
-        EngineError: when it cannot be read.
+        UnavailableError: of the kind ``unreadable``.
         FormatError: when it is larger than ``limit`` bytes.
     """
+    name = path.name if name is None else name
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb") as file:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise unreadable(f"{name}: not a regular file")
             data = file.read(limit + 1)
     except OSError as error:
-        raise EngineError(f"{path.name}: cannot be read: {error.strerror}") from error
+        raise unreadable(f"{name}: cannot be read: {error.strerror}") from error
     if len(data) > limit:
-        raise FormatError(f"{path.name}: larger than {limit} bytes")
+        raise FormatError(f"{name}: larger than {limit} bytes")
     return data

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from mbom import strictjson
-from mbom.digest import sha256
+from mbom.digest import GIT_HEX, sha256
 from mbom.errors import FormatError
 from mbom.inventory.roles import ROLES, WEIGHTS
 from mbom.source import Origin
@@ -31,7 +31,6 @@ _PRINTABLE = "[^\\x00-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u20
 _TEXT = re.compile(_PRINTABLE + "+")
 _PATH = re.compile(r"(?!/)(?!.*//)(?!.*/$)(?!(.*/)?\.\.?(/|$))(?!.*\\)" + _PRINTABLE + "+")
 _FINDING_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_REVISION = re.compile(r"[0-9a-f]{40}")
 _SEVERITIES = get_args(Severity)
 
 
@@ -183,7 +182,7 @@ def read_model(fields: Fields) -> tuple[Origin, str]:
     name, digest = _text(fields, "name"), fields.sha256("digest")
     if _choice(fields, "source", ("folder", "hub")) == "hub":
         repo = _text(fields, "repo")
-        revision = _matching(fields, "revision", _REVISION, "40 lower-case hex digits")
+        revision = _matching(fields, "revision", GIT_HEX, "40 lower-case hex digits")
         origin = Origin(kind="hub", name=name, repo=repo, revision=revision)
     else:
         if fields.has("repo") or fields.has("revision"):

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,9 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="file: cannot be read: No such file"):
         sidefiles.content(tmp_path / "file", 10)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(EngineError, match="pipe: not a regular file"):
+        sidefiles.content(tmp_path / "pipe", 10)
