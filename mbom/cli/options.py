@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from mbom.behaviour.sketches import FLIP_LIMIT
+
 PATH = click.Path(path_type=Path)
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print data and errors only.")
@@ -14,4 +16,11 @@ device = click.option(
     default="auto",
     show_default=True,
     help="Where the behaviour pass runs; auto takes CUDA where there is one.",
+)
+sensitivity = click.option(
+    "--sensitivity",
+    type=click.IntRange(0, FLIP_LIMIT),
+    default=0,
+    metavar="N",
+    help="Try on N single weights whether the record shows a change by one unit in the last place.",
 )

@@ -61,11 +61,19 @@ class Measurement:
 
     device: Device = "auto"
     challenge: str | None = None
+    sensitivity: int = 0
     progress: Callable[[MeasureProgress], None] | None = None
 
     def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
         """Measure a checkpoint."""
-        return measure(files, inventory, device=self.device, challenge=self.challenge, progress=self.progress)
+        return measure(
+            files,
+            inventory,
+            device=self.device,
+            challenge=self.challenge,
+            sensitivity=self.sensitivity,
+            progress=self.progress,
+        )
 
 
 def available() -> str | None:
@@ -85,6 +93,7 @@ def measure(
     *,
     device: Device = "auto",
     challenge: str | None = None,
+    sensitivity: int = 0,
     progress: Callable[[MeasureProgress], None] | None = None,
 ) -> Record:
     """Run a checkpoint on the fixed prompts in a child process and return what it computed.
@@ -94,6 +103,7 @@ def measure(
         inventory: the digests that the bytes must have as they are read.
         device: "auto" takes a CUDA device where there is one.
         challenge: a nonce that the tails of the prompts and all signs are drawn under; None for the fixed record.
+        sensitivity: how many single weights are moved by one unit in the last place, each on trial.
         progress: called after each step.
 
     Raises:
@@ -112,7 +122,9 @@ def measure(
     prompts = render(files, vocabulary, digests=digests)
     if challenge is not None:
         prompts = challenged(prompts, vocabulary, challenge_key(inventory.digest, challenge))
-    return run_prompts(files, inventory, prompts, device=device, challenge=challenge, progress=progress)
+    return run_prompts(
+        files, inventory, prompts, device=device, challenge=challenge, sensitivity=sensitivity, progress=progress
+    )
 
 
 def run_prompts(
@@ -122,6 +134,7 @@ def run_prompts(
     *,
     device: Device,
     challenge: str | None = None,
+    sensitivity: int = 0,
     progress: Callable[[MeasureProgress], None] | None,
 ) -> Record:
     """Run a checkpoint on rendered prompts in a child process, and read its record as strictly as a stranger's."""
@@ -133,6 +146,7 @@ def run_prompts(
             "inventory": str(folder / "inventory.json"),
             "prompts": [_entry(prompt) for prompt in prompts],
             "challenge": challenge,
+            "sensitivity": sensitivity,
             "device": device,
             "json": str(folder / JSON_NAME),
             "safetensors": str(folder / NUMBERS_NAME),

@@ -16,6 +16,7 @@ from mbom.behaviour.sketches import Sketched
 from mbom.engine import head, stock
 from mbom.engine.checkpoint import Checkpoint
 from mbom.engine.plan import plan
+from mbom.engine.sensitivity import choose
 from mbom.engine.sidefiles import TOKENIZER, TOKENIZER_LIMIT, bound, configuration
 from mbom.engine.sketch import Sketches
 from mbom.engine.stream import StreamedModel
@@ -33,7 +34,8 @@ def in_child(request: dict[str, Json], emit: Emit) -> Json:
 
     Args:
         request: ``files`` (name to path), ``inventory`` (path), ``prompts``, ``device``, ``json`` and ``safetensors``
-            (paths to write), ``challenge`` (a nonce or null), ``isolation`` (what the child process has given up).
+            (paths to write), ``challenge`` (a nonce or null), ``sensitivity`` (number of
+            trials), ``isolation`` (what the child process has given up).
         emit: takes a report after each step.
 
     Raises:
@@ -49,6 +51,7 @@ def in_child(request: dict[str, Json], emit: Emit) -> Json:
         inventory,
         tuple(_prompt(entry) for entry in fields.objects("prompts")),
         challenge=fields.optional_text("challenge"),
+        sensitivity=fields.integer("sensitivity"),
         device=chosen_device(fields.text("device")),
         isolation=fields.texts("isolation"),
         emit=emit,
@@ -65,6 +68,7 @@ def measured(
     prompts: tuple[Prompt, ...],
     *,
     challenge: str | None = None,
+    sensitivity: int = 0,
     device: torch.device,
     isolation: tuple[str, ...],
     emit: Emit,
@@ -77,7 +81,8 @@ def measured(
         conversion = stock.Conversion(built)
         values = weights(checkpoint.records, config.get("quantization_config"))
         planned = plan(built, conversion, values, checkpoint.records)
-        model = StreamedModel(built, conversion, planned, checkpoint, device, sketches=Sketches(key=key))
+        trials = choose(planned, checkpoint.records, count=sensitivity, model_digest=inventory.digest)
+        model = StreamedModel(built, conversion, planned, checkpoint, device, sketches=Sketches(key=key), trials=trials)
         logits, taps = _run(model, prompts, key, emit)
         unused = model.read_unused()
         unread = next(checkpoint.unread(), None)
@@ -101,6 +106,7 @@ def measured(
         head=None if planned.head is planned.embedding else built.head,
         numbers=numbers,
         summaries=summarise(prompts, numbers, _decoder(files, inventory, prompts)),
+        sensitivity=model.sketches.flips(),
         challenge=challenge,
     )
 

@@ -6,8 +6,10 @@ weight is sketched as it passes, also those that nothing is computed with.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,7 +21,7 @@ from mbom.engine.float64 import Float64
 from mbom.engine.plan import Plan, Source
 from mbom.engine.sketch import Sketches
 from mbom.engine.stock import Conversion, Stock, expert_rows_of, experts_of
-from mbom.engine.weights import Weight, WeightPass
+from mbom.engine.weights import Moved, Trial, Weight, WeightPass
 from mbom.errors import FormatError
 
 # Of a matrix that is read by rows: the rows in float64 held at once. At 2,048 positions a block of 2,048 tokens makes
@@ -66,19 +68,33 @@ class Experts:
     def _read(self) -> torch.Tensor:
         """Return the matrix of the next expert."""
         expert, self._next = self._next, self._next + 1
-        values = self._stack.read(1)[0] if self._stack is not None else self._merged(expert)
+        if self._stack is not None:
+            values = self._stack.read(1)[0]
+            moved = [replace(each, difference=each.difference[0]) for each in self._stack.take_moved()]
+        else:
+            values, moved = self._merged(expert)
         if tuple(values.shape) != self._shape:
             raise FormatError(f"{self._parameter}: expert {expert} is {list(values.shape)}, not {list(self._shape)}")
+        self._streamed.sketches.tried(self._sketched, expert, moved)
         self._streamed.sketches.slice(self._sketched, expert, values)
         return values
 
-    def _merged(self, expert: int) -> torch.Tensor:
+    def _merged(self, expert: int) -> tuple[torch.Tensor, list[Moved]]:
+        """Return the matrix that tensors of one expert make up, and what the trials among them change in it."""
         assert isinstance(self._sources, tuple)
-        parts = [
-            (source.weight.name, str(source.pattern), self._streamed.begin(source.weight).read())
-            for source in self._sources[expert]
-        ]
-        return self._streamed.conversion.merged(self._parameter, parts)[0]
+        parts, trials = [], []
+        for source in self._sources[expert]:
+            passing = self._streamed.begin(source.weight)
+            parts.append((source.weight.name, str(source.pattern), passing.read()))
+            trials += [(len(parts) - 1, each) for each in passing.take_moved()]
+        merged = self._streamed.conversion.merged
+        values = merged(self._parameter, parts)[0]
+        moved = []
+        for index, each in trials:
+            name, pattern, part = parts[index]
+            other = [*parts[:index], (name, pattern, part + each.difference), *parts[index + 1 :]]
+            moved.append(replace(each, difference=merged(self._parameter, other)[0] - values))
+        return values, moved
 
 
 class StreamedModel:
@@ -99,6 +115,7 @@ class StreamedModel:
         device: torch.device,
         *,
         sketches: Sketches,
+        trials: Iterable[Trial] = (),
     ) -> None:
         self.stock = stock
         self.conversion = conversion
@@ -109,6 +126,9 @@ class StreamedModel:
         self._checkpoint = checkpoint
         self._device = device
         self._placeholders: dict[str, Any] = {}
+        self._trials: defaultdict[str, list[Trial]] = defaultdict(list)
+        for trial in trials:
+            self._trials[trial.weight].append(trial)
 
     @property
     def experts(self) -> int:
@@ -118,7 +138,7 @@ class StreamedModel:
 
     def begin(self, weight: Weight) -> WeightPass:
         """Begin a pass over a weight."""
-        return WeightPass(weight, self._checkpoint, self._device)
+        return WeightPass(weight, self._checkpoint, self._device, trials=self._trials.get(weight.name, ()))
 
     def residual(self, ids: torch.Tensor, on_layer: Callable[[int, torch.Tensor], None]) -> torch.Tensor:
         """Run everything below the output head once.
@@ -175,6 +195,7 @@ class StreamedModel:
         while passing.position < weight.shape[0]:
             block = passing.read(min(HEAD_ROWS, weight.shape[0] - passing.position))
             if sketch is not None:
+                sketch.tried(passing.take_moved())
                 sketch.add(block)
             yield block
         if sketch is not None:
@@ -221,8 +242,10 @@ class StreamedModel:
 
     def _load(self, layer: str) -> None:
         for parameter, weight in self.plan.dense.get(layer, {}).items():
-            values = self.begin(weight).read()
-            self.sketches.whole(self.described(parameter), values)
+            passing, sketched = self.begin(weight), self.described(parameter)
+            values = passing.read()
+            self.sketches.tried(sketched, 0, passing.take_moved())
+            self.sketches.whole(sketched, values)
             self._put(parameter, values)
         for parameter, stacked in self.plan.stacked.items():
             if parameter.startswith(f"{layer}."):

@@ -4,7 +4,7 @@ A ``Weight`` carries the name that the checkpoint would use without quantisation
 names and its merging of experts apply to it unchanged. Its values are exact in float64 for every encoding here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +15,9 @@ from mbom.engine.dequantise import fp8_blocks, mxfp4
 from mbom.errors import EngineError, FormatError
 from mbom.inventory.record import TensorRecord
 from mbom.strictjson import Json
+
+ATTEMPTS = 64  # neighbours that are tried in place of an element that is zero
+FLOAT32_TINY = 2.0**-126
 
 PLAIN_TYPES = frozenset({"F64", "F32", "F16", "BF16"})
 
@@ -41,13 +44,38 @@ class Weight:
         return len(self.stored) == 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """An element to move by one unit in its last place: of the first tensor that stores a weight, in C order."""
+
+    weight: str
+    stored: str
+    element: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """A trial: the element that was moved, and the difference that it makes to the values of the slices read with it.
+
+    A neighbour of the trial's element takes the place of one that is zero, whose last place is far below all others.
+    """
+
+    trial: Trial
+    element: int
+    difference: torch.Tensor
+
+
 class WeightPass:
     """One pass over a weight, by slices of its first dimension, in order."""
 
-    def __init__(self, weight: Weight, checkpoint: Checkpoint, device: torch.device) -> None:
+    def __init__(
+        self, weight: Weight, checkpoint: Checkpoint, device: torch.device, *, trials: Sequence[Trial] = ()
+    ) -> None:
         self._weight = weight
         self._parts = [checkpoint.stored(name) for name in weight.stored]
         self._device = device
+        self._trials = trials
+        self._moved: list[Moved] = []
 
     @property
     def position(self) -> int:
@@ -56,12 +84,45 @@ class WeightPass:
 
     def read(self, count: int | None = None) -> torch.Tensor:
         """Return the next ``count`` slices (all that are left by default) in float64 on the device."""
-        return self._weight.decode(*(part.read(count).to(self._device) for part in self._parts))
+        first = self.position
+        parts = [part.read(count).to(self._device) for part in self._parts]
+        values = self._weight.decode(*parts)
+        for trial in self._trials:
+            each = parts[0].numel() // max(1, self.position - first)  # elements of a slice
+            if first * each <= trial.element < self.position * each:
+                self._move(trial, parts, values, first * each)
+        return values
 
-    def skip(self, count: int | None = None) -> None:
-        """Read and hash the next ``count`` slices (all that are left by default) without decoding them."""
-        for part in self._parts:
-            part.skip(count)
+    def take_moved(self) -> list[Moved]:
+        """Return what the trials among the slices read since the last call would have changed."""
+        moved, self._moved = self._moved, []
+        return moved
+
+    def _move(self, trial: Trial, parts: Sequence[torch.Tensor], values: torch.Tensor, start: int) -> None:
+        """Try a trial on the parts that begin at element ``start``."""
+        total = parts[0].numel()
+        for attempt in range(min(ATTEMPTS, total)):
+            index = (trial.element - start + attempt) % total
+            difference = _moved(self._weight, parts, index) - values
+            # A zero moves to the least number of its type, which nothing could see beside the others.
+            if float(difference.abs().max()) > FLOAT32_TINY * float(values.abs().max()):
+                self._moved.append(Moved(trial=trial, element=start + index, difference=difference))
+                return
+
+
+def _moved(weight: Weight, parts: Sequence[torch.Tensor], index: int) -> torch.Tensor:
+    """Decode with the last bit of an element turned; where that stands for no number, with its other neighbour."""
+    for mask in (1, 3):
+        first = parts[0].clone()
+        first.view(_INTEGERS[first.element_size()]).view(-1)[index] ^= mask
+        try:
+            return weight.decode(first, *parts[1:])
+        except FormatError:
+            continue
+    raise FormatError(f"{weight.name}: neither neighbour of element {index} stands for a number")
+
+
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def weights(records: Mapping[str, TensorRecord], quantization: Json) -> dict[str, Weight]:
