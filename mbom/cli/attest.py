@@ -41,6 +41,7 @@ def created() -> datetime:
 @click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
 @options.device
+@options.time_limit
 @options.quiet
 def attest(
     *,
@@ -52,6 +53,7 @@ def attest(
     everything: bool,
     force: bool,
     device: engine.Device,
+    time_limit: float | None,
     quiet: bool,
 ) -> None:
     """Hash, measure, describe and sign a checkpoint.
@@ -77,7 +79,9 @@ def attest(
             folder,
             created=created(),
             signer=signer,
-            measure=None if no_behaviour else engine.Measurement(device=device, progress=on_measure),
+            measure=None
+            if no_behaviour
+            else engine.Measurement(device=device, progress=on_measure, time_limit=time_limit),
             everything=everything,
             force=force,
             on_scan=on_scan,

@@ -15,3 +15,9 @@ device = click.option(
     show_default=True,
     help="Where the behaviour pass runs; auto takes CUDA where there is one.",
 )
+time_limit = click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Give up the behaviour pass after this time. [default: none]",
+)

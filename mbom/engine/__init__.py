@@ -16,10 +16,12 @@ from mbom.behaviour.numbers import SIZE_LIMIT
 from mbom.behaviour.prompts import Prompt
 from mbom.behaviour.record import JSON_LIMIT, JSON_NAME, NUMBERS_NAME, Record
 from mbom.engine import process
+from mbom.engine.budget import Budget, available_memory
+from mbom.engine.reporting import MeasureProgress
 from mbom.engine.sidefiles import CONFIG, configuration, content
 from mbom.errors import EngineError, FormatError
 from mbom.inventory.record import Inventory
-from mbom.strictjson import Fields, Json
+from mbom.strictjson import Json
 
 __all__ = ["TRANSFORMERS", "Device", "Measure", "MeasureProgress", "Measurement", "available", "measure"]
 
@@ -28,23 +30,6 @@ Device = Literal["auto", "cpu", "cuda"]
 TRANSFORMERS = "5.23.0"  # the one version whose interfaces ``mbom.engine.stock`` was written against
 _EXTRA = ("torch", "transformers", "tokenizers", "jinja2")
 _INSTALL = "pip install 'mbom[engine]'"
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasureProgress:
-    """How far a measurement is.
-
-    Attributes:
-        phase: "layers", then "output head".
-        done: steps of the phase that are done.
-        total: steps of the phase.
-        experts_read: experts read so far, over all layers.
-    """
-
-    phase: str
-    done: int
-    total: int
-    experts_read: int
 
 
 class Measure(Protocol):
@@ -56,14 +41,15 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """``measure`` with a device and a place for its reports, as attesting and verifying call it."""
+    """``measure`` with what else it takes, as attesting and verifying call it."""
 
     device: Device = "auto"
     progress: Callable[[MeasureProgress], None] | None = None
+    time_limit: float | None = None
 
     def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
         """Measure a checkpoint."""
-        return measure(files, inventory, device=self.device, progress=self.progress)
+        return measure(files, inventory, device=self.device, progress=self.progress, time_limit=self.time_limit)
 
 
 def available() -> str | None:
@@ -83,6 +69,7 @@ def measure(
     *,
     device: Device = "auto",
     progress: Callable[[MeasureProgress], None] | None = None,
+    time_limit: float | None = None,
 ) -> Record:
     """Run a checkpoint on the fixed prompts in a child process and return what it computed.
 
@@ -90,10 +77,12 @@ def measure(
         files: where each file of the checkpoint lies on this machine, by name.
         inventory: the digests that the bytes must have as they are read.
         device: "auto" takes a CUDA device where there is one.
-        progress: called after each step.
+        progress: called after each step, and now and then within one.
+        time_limit: seconds that the pass may take, beginning with the rendered prompts.
 
     Raises:
-        EngineError: when the extra is missing, or the model cannot be run here.
+        EngineError: when the extra is missing, or the model cannot be run here: not its kind, not in this memory, not
+            in this time, or its process broke.
         RefusedError: when a file is not what the inventory says, or contradicts another.
     """
     lack = available()
@@ -103,7 +92,7 @@ def measure(
 
     digests = {file.name: file.sha256 for file in inventory.files}
     prompts = render(files, _vocabulary(files, inventory), digests=digests)
-    return run_prompts(files, inventory, prompts, device=device, progress=progress)
+    return run_prompts(files, inventory, prompts, device=device, progress=progress, time_limit=time_limit)
 
 
 def run_prompts(
@@ -113,8 +102,11 @@ def run_prompts(
     *,
     device: Device,
     progress: Callable[[MeasureProgress], None] | None,
+    time_limit: float | None = None,
 ) -> Record:
     """Run a checkpoint on rendered prompts in a child process, and read its record as strictly as a stranger's."""
+    config, width = configuration(files, inventory), max((len(prompt.token_ids) for prompt in prompts), default=0)
+    takes = Budget.of(inventory.tensors, config, prompts=len(prompts), width=width)
     with tempfile.TemporaryDirectory(prefix="mbom-") as name:
         folder = Path(name)
         (folder / "inventory.json").write_bytes(inventory.to_bytes())
@@ -123,11 +115,14 @@ def run_prompts(
             "inventory": str(folder / "inventory.json"),
             "prompts": [_entry(prompt) for prompt in prompts],
             "device": device,
+            "memory": takes.to_dict(available_memory()),
             "json": str(folder / JSON_NAME),
             "safetensors": str(folder / NUMBERS_NAME),
         }
-        limits = process.Limits(file_bytes=max(JSON_LIMIT, SIZE_LIMIT))
-        process.run("measure", request, limits=limits, progress=lambda report: _report(report, progress))
+        limits = process.Limits(
+            wall_seconds=time_limit, cpu_seconds=takes.cpu_seconds, file_bytes=max(JSON_LIMIT, SIZE_LIMIT)
+        )
+        process.run("measure", request, limits=limits, progress=lambda report: _hear(report, progress))
         record = Record.from_bytes(content(folder / JSON_NAME, JSON_LIMIT), content(folder / NUMBERS_NAME, SIZE_LIMIT))
     if record.model_digest != inventory.digest or record.prompts != prompts:
         raise EngineError("the measure process returned a record of another checkpoint or of other prompts")
@@ -145,15 +140,15 @@ def _entry(prompt: Prompt) -> dict[str, Json]:
     return {"id": prompt.id, "kind": prompt.kind, "variant": prompt.variant, "token_ids": list(prompt.token_ids)}
 
 
-def _report(report: Json, progress: Callable[[MeasureProgress], None] | None) -> None:
-    """Pass on what the child says of its progress."""
-    fields = Fields(report, "the measure process")
-    parsed = MeasureProgress(
-        phase=fields.text("phase"),
-        done=fields.integer("done"),
-        total=fields.integer("total"),
-        experts_read=fields.integer("experts_read"),
-    )
-    fields.end()
+def _hear(report: Json, progress: Callable[[MeasureProgress], None] | None) -> None:
+    """Pass on what the child says of its progress.
+
+    Raises:
+        EngineError: when it says nonsense.
+    """
+    try:
+        parsed = MeasureProgress.from_json(report, "the measure process")
+    except FormatError as error:
+        raise EngineError(f"broken protocol: {error}") from error
     if progress is not None:
         progress(parsed)

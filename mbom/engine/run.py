@@ -12,8 +12,10 @@ from mbom.behaviour.numbers import Numbers
 from mbom.behaviour.prompts import Prompt
 from mbom.behaviour.record import Coverage, Record, Runtime, summarise
 from mbom.engine import head, stock
+from mbom.engine.budget import confine
 from mbom.engine.checkpoint import Checkpoint
 from mbom.engine.plan import plan
+from mbom.engine.reporting import Reporter
 from mbom.engine.sidefiles import TOKENIZER, TOKENIZER_LIMIT, bound, configuration
 from mbom.engine.stream import StreamedModel
 from mbom.engine.taps import Taps
@@ -30,7 +32,8 @@ def in_child(request: dict[str, Json], emit: Emit) -> Json:
 
     Args:
         request: ``files`` (name to path), ``inventory`` (path), ``prompts``, ``device``, ``json`` and ``safetensors``
-            (paths to write), ``isolation`` (what the child process has given up).
+            (paths to write), ``isolation`` (what the child process has given up), and if this process may be
+            confined to it, ``memory`` (see ``mbom.engine.budget.confine``).
         emit: takes a report after each step.
 
     Raises:
@@ -41,11 +44,15 @@ def in_child(request: dict[str, Json], emit: Emit) -> Json:
     listed = fields.object("files")
     inventory = Inventory.from_bytes(Path(fields.text("inventory")).read_bytes())
     files = {file.name: Path(listed.text(file.name)) for file in inventory.files if listed.has(file.name)}
+    device = chosen_device(fields.text("device"))
+    memory = fields.object("memory") if fields.has("memory") else None
+    if memory is not None and device.type == "cpu":
+        confine(memory)
     record = measured(
         files,
         inventory,
         tuple(_prompt(entry) for entry in fields.objects("prompts")),
-        device=chosen_device(fields.text("device")),
+        device=device,
         isolation=fields.texts("isolation"),
         emit=emit,
     )
@@ -73,8 +80,17 @@ def measured(
         model = StreamedModel(
             built, conversion, plan(built, conversion, values, checkpoint.records), checkpoint, device
         )
-        numbers = _numbers(model, prompts, emit)
+        reporter = Reporter(
+            emit,
+            counts=lambda: (checkpoint.bytes_read, model.experts_read),
+            experts=model.experts,
+            bytes_total=model.bytes_to_read,
+        )
+        model.on_read = reporter.tick
+        numbers = _numbers(model, prompts, reporter)
+        reporter.step("unused tensors", 0, 1)
         unused = model.read_unused()
+        reporter.step("unused tensors", 1, 1)
         coverage = Coverage.of(
             prompts,
             numbers,
@@ -120,7 +136,7 @@ def _prompt(fields: Fields) -> Prompt:
     return prompt
 
 
-def _numbers(model: StreamedModel, prompts: tuple[Prompt, ...], emit: Emit) -> Numbers:
+def _numbers(model: StreamedModel, prompts: tuple[Prompt, ...], reporter: Reporter) -> Numbers:
     lengths = [len(prompt.token_ids) for prompt in prompts]
     width = max(lengths, default=0)
     if min(lengths, default=0) == 0:
@@ -133,20 +149,17 @@ def _numbers(model: StreamedModel, prompts: tuple[Prompt, ...], emit: Emit) -> N
     real = torch.arange(width) < torch.tensor(lengths).unsqueeze(1)  # (prompts, width)
     taps = Taps(positions=real.flatten().nonzero().squeeze(1))
 
-    def report(phase: str, done: int, total: int) -> None:
-        emit({"phase": phase, "done": done, "total": total, "experts_read": model.experts_read})
-
     def on_layer(index: int, hidden: torch.Tensor) -> None:
         taps.on_layer(index, hidden)
-        report("layers", index + 1, len(model.stock.layers))
+        reporter.step("layer", index + 1, len(model.stock.layers))
 
-    report("layers", 0, len(model.stock.layers))
+    reporter.step("layer", 0, len(model.stock.layers))
     with taps.routers(model.stock, model.mode):
         hidden = model.residual(ids, on_layer)
-    report("output head", 0, 1)
+    reporter.step("output head", 0, 1)
     rows = hidden.flatten(0, 1)[taps.positions.to(hidden.device)]  # (N, H)
     logits = head.logits(rows, model.rows(model.plan.head), model.stock.vocabulary)
-    report("output head", 1, 1)
+    reporter.step("output head", 1, 1)
     return _arrays(logits, taps)
 
 

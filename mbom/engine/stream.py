@@ -50,14 +50,21 @@ class Experts:
             self._skip_to(expert)
             values = self._read(expert)
         self._next = expert + 1
+        self._streamed.on_read()
         if tuple(values.shape) != self._shape:
             raise FormatError(f"{self._parameter}: expert {expert} is {list(values.shape)}, not {list(self._shape)}")
         return values
+
+    @property
+    def position(self) -> int:
+        """The number of experts read so far."""
+        return self._next
 
     def finish(self) -> int:
         """Read what nobody asked for and return the number of experts."""
         self._skip_to(self._count)
         self._next = self._count
+        self._streamed.on_read()
         return self._count
 
     def _skip_to(self, expert: int) -> None:
@@ -85,7 +92,7 @@ class StreamedModel:
 
     Attributes:
         mode: the float64 mode that the forward pass runs under.
-        experts_read: experts read so far, over all layers.
+        on_read: called when an expert, a block of rows or a tensor has been read, while the pass goes on.
     """
 
     def __init__(
@@ -95,7 +102,8 @@ class StreamedModel:
         self.conversion = conversion
         self.plan = plan
         self.mode = Float64()
-        self.experts_read = 0
+        self.on_read: Callable[[], None] = lambda: None
+        self._experts_done = 0
         self._checkpoint = checkpoint
         self._device = device
         self._placeholders: dict[str, Any] = {}
@@ -105,6 +113,22 @@ class StreamedModel:
         """The experts of all layers together."""
         counts = {name.rpartition(".")[0]: experts_of(self.stock, name) or 0 for name in self.plan.stacked}
         return sum(counts.values())
+
+    @property
+    def experts_read(self) -> int:
+        """Experts of which every parameter has been read so far, over all layers."""
+        paths = (parameter.rpartition(".") for parameter in self._placeholders)
+        values = [getattr(self.stock.model.get_submodule(path), name) for path, _, name in paths]
+        return self._experts_done + min((value.position for value in values if isinstance(value, Experts)), default=0)
+
+    @property
+    def bytes_to_read(self) -> int:
+        """The bytes of every tensor, twice those of a matrix that is both embedding and output head."""
+        twice = set(self.plan.embedding.stored).intersection(self.plan.head.stored)
+        return sum(
+            (record.end - record.start) * (2 if record.name in twice else 1)
+            for record in self._checkpoint.records.values()
+        )
 
     def begin(self, weight: Weight) -> WeightPass:
         """Begin a pass over a weight."""
@@ -134,12 +158,14 @@ class StreamedModel:
         passing = self.begin(weight)
         while passing.position < weight.shape[0]:
             yield passing.read(min(HEAD_ROWS, weight.shape[0] - passing.position))
+            self.on_read()
 
     def read_unused(self) -> tuple[str, ...]:
         """Read and hash the stored tensors that the forward pass has no place for, and return their names."""
         names = tuple(self._checkpoint.unread())
         for name in names:
             self._checkpoint.stored(name).skip()
+            self.on_read()
         return names
 
     def _embedded(self, ids: torch.Tensor) -> torch.Tensor:
@@ -154,6 +180,7 @@ class StreamedModel:
             block = stored.read(min(step, stored.slices - first))
             inside = wanted[(wanted >= first) & (wanted < stored.position)] - first
             kept.append(weight.decode(block[inside]))
+            self.on_read()
         return torch.cat(kept)[where].to(self._device)
 
     @contextmanager
@@ -188,6 +215,7 @@ class StreamedModel:
     def _load(self, layer: str) -> None:
         for parameter, weight in self.plan.dense.get(layer, {}).items():
             self._put(parameter, self.begin(weight).read())
+            self.on_read()
         for parameter, stacked in self.plan.stacked.items():
             if parameter.startswith(f"{layer}."):
                 self._put(parameter, Experts(parameter, stacked, self))
@@ -212,4 +240,4 @@ class StreamedModel:
                 experts = value.finish()
                 delattr(module, name)
             setattr(module, name, self._placeholders.pop(parameter))
-        self.experts_read += experts
+        self._experts_done += experts
