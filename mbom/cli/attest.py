@@ -42,6 +42,7 @@ def created() -> datetime:
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
 @options.sensitivity
 @options.device
+@options.time_limit
 @options.quiet
 def attest(
     *,
@@ -54,6 +55,7 @@ def attest(
     force: bool,
     sensitivity: int,
     device: engine.Device,
+    time_limit: float | None,
     quiet: bool,
 ) -> None:
     """Hash, measure, describe and sign a checkpoint.
@@ -83,7 +85,7 @@ def attest(
             signer=signer,
             measure=None
             if no_behaviour
-            else engine.Measurement(device=device, sensitivity=sensitivity, progress=on_measure),
+            else engine.Measurement(device=device, sensitivity=sensitivity, progress=on_measure, time_limit=time_limit),
             everything=everything,
             force=force,
             on_scan=on_scan,

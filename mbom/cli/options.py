@@ -24,3 +24,9 @@ sensitivity = click.option(
     metavar="N",
     help="Try on N single weights whether the record shows a change by one unit in the last place.",
 )
+time_limit = click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Give up the behaviour pass after this time. [default: none]",
+)

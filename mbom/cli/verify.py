@@ -25,6 +25,7 @@ from mbom.source import open_source
 @click.option("--revision", metavar="HEX", help="Demand this commit, 40 hex digits.")
 @click.option("--min-time", metavar="DATE", help="Demand an attestation made at this UTC date or later: 2026-11-02.")
 @options.device
+@options.time_limit
 @options.as_json
 @options.quiet
 @click.pass_context
@@ -39,6 +40,7 @@ def verify(
     revision: str | None,
     min_time: str | None,
     device: engine.Device,
+    time_limit: float | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -68,7 +70,9 @@ def verify(
             bundle,
             verifier=verifier,
             checkpoint=source,
-            measure=engine.Measurement(device=device, progress=on_measure) if behaviour else None,
+            measure=engine.Measurement(device=device, progress=on_measure, time_limit=time_limit)
+            if behaviour
+            else None,
             expected=expected,
             on_scan=on_scan,
         )

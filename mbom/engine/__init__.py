@@ -17,10 +17,12 @@ from mbom.behaviour.projection import challenge_key
 from mbom.behaviour.prompts import Prompt, challenged
 from mbom.behaviour.record import JSON_LIMIT, JSON_NAME, NUMBERS_NAME, Record, check_nonce
 from mbom.engine import process
+from mbom.engine.budget import Budget, available_memory
+from mbom.engine.reporting import MeasureProgress
 from mbom.engine.sidefiles import CONFIG, configuration, content
 from mbom.errors import EngineError, FormatError
 from mbom.inventory.record import Inventory
-from mbom.strictjson import Fields, Json
+from mbom.strictjson import Json
 
 __all__ = ["TRANSFORMERS", "Device", "Measure", "MeasureProgress", "Measurement", "available", "measure"]
 
@@ -29,23 +31,6 @@ Device = Literal["auto", "cpu", "cuda"]
 TRANSFORMERS = "5.23.0"  # the one version whose interfaces ``mbom.engine.stock`` was written against
 _EXTRA = ("torch", "transformers", "tokenizers", "jinja2")
 _INSTALL = "pip install 'mbom[engine]'"
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasureProgress:
-    """How far a measurement is.
-
-    Attributes:
-        phase: "layers", then "output head".
-        done: steps of the phase that are done.
-        total: steps of the phase.
-        experts_read: experts read so far, over all layers.
-    """
-
-    phase: str
-    done: int
-    total: int
-    experts_read: int
 
 
 class Measure(Protocol):
@@ -57,12 +42,13 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """``measure`` with a device, a nonce and a place for its reports, as attesting and verifying call it."""
+    """``measure`` with what else it takes, as attesting and verifying call it."""
 
     device: Device = "auto"
     challenge: str | None = None
     sensitivity: int = 0
     progress: Callable[[MeasureProgress], None] | None = None
+    time_limit: float | None = None
 
     def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
         """Measure a checkpoint."""
@@ -73,6 +59,7 @@ class Measurement:
             challenge=self.challenge,
             sensitivity=self.sensitivity,
             progress=self.progress,
+            time_limit=self.time_limit,
         )
 
 
@@ -95,6 +82,7 @@ def measure(
     challenge: str | None = None,
     sensitivity: int = 0,
     progress: Callable[[MeasureProgress], None] | None = None,
+    time_limit: float | None = None,
 ) -> Record:
     """Run a checkpoint on the fixed prompts in a child process and return what it computed.
 
@@ -104,10 +92,12 @@ def measure(
         device: "auto" takes a CUDA device where there is one.
         challenge: a nonce that the tails of the prompts and all signs are drawn under; None for the fixed record.
         sensitivity: how many single weights are moved by one unit in the last place, each on trial.
-        progress: called after each step.
+        progress: called after each step, and now and then within one.
+        time_limit: seconds that the pass may take, beginning with the rendered prompts.
 
     Raises:
-        EngineError: when the extra is missing, or the model cannot be run here.
+        EngineError: when the extra is missing, or the model cannot be run here: not its kind, not in this memory, not
+            in this time, or its process broke.
         RefusedError: when a file is not what the inventory says, or contradicts another; for a nonce of another form.
     """
     if challenge is not None:
@@ -123,7 +113,14 @@ def measure(
     if challenge is not None:
         prompts = challenged(prompts, vocabulary, challenge_key(inventory.digest, challenge))
     return run_prompts(
-        files, inventory, prompts, device=device, challenge=challenge, sensitivity=sensitivity, progress=progress
+        files,
+        inventory,
+        prompts,
+        device=device,
+        challenge=challenge,
+        sensitivity=sensitivity,
+        progress=progress,
+        time_limit=time_limit,
     )
 
 
@@ -136,8 +133,11 @@ def run_prompts(
     challenge: str | None = None,
     sensitivity: int = 0,
     progress: Callable[[MeasureProgress], None] | None,
+    time_limit: float | None = None,
 ) -> Record:
     """Run a checkpoint on rendered prompts in a child process, and read its record as strictly as a stranger's."""
+    config, width = configuration(files, inventory), max((len(prompt.token_ids) for prompt in prompts), default=0)
+    takes = Budget.of(inventory.tensors, config, prompts=len(prompts), width=width)
     with tempfile.TemporaryDirectory(prefix="mbom-") as name:
         folder = Path(name)
         (folder / "inventory.json").write_bytes(inventory.to_bytes())
@@ -148,11 +148,14 @@ def run_prompts(
             "challenge": challenge,
             "sensitivity": sensitivity,
             "device": device,
+            "memory": takes.to_dict(available_memory()),
             "json": str(folder / JSON_NAME),
             "safetensors": str(folder / NUMBERS_NAME),
         }
-        limits = process.Limits(file_bytes=max(JSON_LIMIT, SIZE_LIMIT))
-        process.run("measure", request, limits=limits, progress=lambda report: _report(report, progress))
+        limits = process.Limits(
+            wall_seconds=time_limit, cpu_seconds=takes.cpu_seconds, file_bytes=max(JSON_LIMIT, SIZE_LIMIT)
+        )
+        process.run("measure", request, limits=limits, progress=lambda report: _hear(report, progress))
         record = Record.from_bytes(content(folder / JSON_NAME, JSON_LIMIT), content(folder / NUMBERS_NAME, SIZE_LIMIT))
     if (record.model_digest, record.challenge, record.prompts) != (inventory.digest, challenge, prompts):
         raise EngineError("the measure process returned a record of another checkpoint or of other prompts")
@@ -170,15 +173,15 @@ def _entry(prompt: Prompt) -> dict[str, Json]:
     return {"id": prompt.id, "kind": prompt.kind, "variant": prompt.variant, "token_ids": list(prompt.token_ids)}
 
 
-def _report(report: Json, progress: Callable[[MeasureProgress], None] | None) -> None:
-    """Pass on what the child says of its progress."""
-    fields = Fields(report, "the measure process")
-    parsed = MeasureProgress(
-        phase=fields.text("phase"),
-        done=fields.integer("done"),
-        total=fields.integer("total"),
-        experts_read=fields.integer("experts_read"),
-    )
-    fields.end()
+def _hear(report: Json, progress: Callable[[MeasureProgress], None] | None) -> None:
+    """Pass on what the child says of its progress.
+
+    Raises:
+        EngineError: when it says nonsense.
+    """
+    try:
+        parsed = MeasureProgress.from_json(report, "the measure process")
+    except FormatError as error:
+        raise EngineError(f"broken protocol: {error}") from error
     if progress is not None:
         progress(parsed)

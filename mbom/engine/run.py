@@ -14,8 +14,10 @@ from mbom.behaviour.prompts import Prompt
 from mbom.behaviour.record import Coverage, Record, Runtime, summarise
 from mbom.behaviour.sketches import Sketched
 from mbom.engine import head, stock
+from mbom.engine.budget import confine
 from mbom.engine.checkpoint import Checkpoint
 from mbom.engine.plan import plan
+from mbom.engine.reporting import Reporter
 from mbom.engine.sensitivity import choose
 from mbom.engine.sidefiles import TOKENIZER, TOKENIZER_LIMIT, bound, configuration
 from mbom.engine.sketch import Sketches
@@ -34,8 +36,9 @@ def in_child(request: dict[str, Json], emit: Emit) -> Json:
 
     Args:
         request: ``files`` (name to path), ``inventory`` (path), ``prompts``, ``device``, ``json`` and ``safetensors``
-            (paths to write), ``challenge`` (a nonce or null), ``sensitivity`` (number of
-            trials), ``isolation`` (what the child process has given up).
+            (paths to write), ``challenge`` (a nonce or null), ``sensitivity`` (number of trials), ``isolation`` (what
+            the child process has given up), and if this process may be confined to it, ``memory`` (see
+            ``mbom.engine.budget.confine``).
         emit: takes a report after each step.
 
     Raises:
@@ -46,13 +49,17 @@ def in_child(request: dict[str, Json], emit: Emit) -> Json:
     listed = fields.object("files")
     inventory = Inventory.from_bytes(Path(fields.text("inventory")).read_bytes())
     files = {file.name: Path(listed.text(file.name)) for file in inventory.files if listed.has(file.name)}
+    device = chosen_device(fields.text("device"))
+    memory = fields.object("memory") if fields.has("memory") else None
+    if memory is not None and device.type == "cpu":
+        confine(memory)
     record = measured(
         files,
         inventory,
         tuple(_prompt(entry) for entry in fields.objects("prompts")),
         challenge=fields.optional_text("challenge"),
         sensitivity=fields.integer("sensitivity"),
-        device=chosen_device(fields.text("device")),
+        device=device,
         isolation=fields.texts("isolation"),
         emit=emit,
     )
@@ -83,10 +90,19 @@ def measured(
         planned = plan(built, conversion, values, checkpoint.records)
         trials = choose(planned, checkpoint.records, count=sensitivity, model_digest=inventory.digest)
         model = StreamedModel(built, conversion, planned, checkpoint, device, sketches=Sketches(key=key), trials=trials)
-        logits, taps = _run(model, prompts, key, emit)
+        reporter = Reporter(
+            emit,
+            counts=lambda: (checkpoint.bytes_read, model.experts_read),
+            experts=model.experts,
+            bytes_total=model.bytes_to_read,
+        )
+        model.on_read = reporter.tick
+        logits, taps = _run(model, prompts, key, reporter)
+        reporter.step("unused tensors", 0, 1)
         unused = model.read_unused()
         unread = next(checkpoint.unread(), None)
         assert unread is None, f"{unread} was not read"
+        reporter.step("unused tensors", 1, 1)
         sketched, numbers = _numbers(model, logits, taps)
         coverage = Coverage.of(
             prompts,
@@ -138,7 +154,7 @@ def _prompt(fields: Fields) -> Prompt:
     return prompt
 
 
-def _run(model: StreamedModel, prompts: tuple[Prompt, ...], key: bytes, emit: Emit) -> tuple[head.Logits, Taps]:
+def _run(model: StreamedModel, prompts: tuple[Prompt, ...], key: bytes, reporter: Reporter) -> tuple[head.Logits, Taps]:
     """Run all prompts through the model once."""
     lengths = [len(prompt.token_ids) for prompt in prompts]
     width = max(lengths, default=0)
@@ -152,20 +168,17 @@ def _run(model: StreamedModel, prompts: tuple[Prompt, ...], key: bytes, emit: Em
     real = torch.arange(width) < torch.tensor(lengths).unsqueeze(1)  # (prompts, width)
     taps = Taps(positions=real.flatten().nonzero().squeeze(1), key=key)
 
-    def report(phase: str, done: int, total: int) -> None:
-        emit({"phase": phase, "done": done, "total": total, "experts_read": model.experts_read})
-
     def on_layer(index: int, hidden: torch.Tensor) -> None:
         taps.on_layer(index, hidden)
-        report("layers", index + 1, len(model.stock.layers))
+        reporter.step("layer", index + 1, len(model.stock.layers))
 
-    report("layers", 0, len(model.stock.layers))
+    reporter.step("layer", 0, len(model.stock.layers))
     with taps.routers(model.stock, model.mode):
         hidden = model.residual(ids, on_layer)
-    report("output head", 0, 1)
+    reporter.step("output head", 0, 1)
     rows = hidden.flatten(0, 1)[taps.positions.to(hidden.device)]  # (N, H)
     logits = head.logits(rows, model.head_rows(), model.stock.vocabulary, key)
-    report("output head", 1, 1)
+    reporter.step("output head", 1, 1)
     return logits, taps
 
 

@@ -59,6 +59,11 @@ class Experts:
                 self._read()
             return self._read()
 
+    @property
+    def position(self) -> int:
+        """The number of experts read so far."""
+        return self._next
+
     def finish(self) -> int:
         """Read what nobody asked for and return the number of experts."""
         while self._next < self._count:
@@ -77,6 +82,7 @@ class Experts:
             raise FormatError(f"{self._parameter}: expert {expert} is {list(values.shape)}, not {list(self._shape)}")
         self._streamed.sketches.tried(self._sketched, expert, moved)
         self._streamed.sketches.slice(self._sketched, expert, values)
+        self._streamed.on_read()
         return values
 
     def _merged(self, expert: int) -> tuple[torch.Tensor, list[Moved]]:
@@ -103,7 +109,7 @@ class StreamedModel:
     Attributes:
         mode: the float64 mode that the forward pass runs under.
         sketches: of the weights read so far.
-        experts_read: experts read so far, over all layers.
+        on_read: called when an expert, a block of rows or a tensor has been read, while the pass goes on.
     """
 
     def __init__(
@@ -122,7 +128,8 @@ class StreamedModel:
         self.plan = plan
         self.sketches = sketches
         self.mode = Float64()
-        self.experts_read = 0
+        self.on_read: Callable[[], None] = lambda: None
+        self._experts_done = 0
         self._checkpoint = checkpoint
         self._device = device
         self._placeholders: dict[str, Any] = {}
@@ -135,6 +142,22 @@ class StreamedModel:
         """The experts of all layers together."""
         counts = {name.rpartition(".")[0]: experts_of(self.stock, name) or 0 for name in self.plan.stacked}
         return sum(counts.values())
+
+    @property
+    def experts_read(self) -> int:
+        """Experts of which every parameter has been read so far, over all layers."""
+        paths = (parameter.rpartition(".") for parameter in self._placeholders)
+        values = [getattr(self.stock.model.get_submodule(path), name) for path, _, name in paths]
+        return self._experts_done + min((value.position for value in values if isinstance(value, Experts)), default=0)
+
+    @property
+    def bytes_to_read(self) -> int:
+        """The bytes of every tensor, twice those of a matrix that is both embedding and output head."""
+        twice = set(self.plan.embedding.stored).intersection(self.plan.head.stored)
+        return sum(
+            (record.end - record.start) * (2 if record.name in twice else 1)
+            for record in self._checkpoint.records.values()
+        )
 
     def begin(self, weight: Weight) -> WeightPass:
         """Begin a pass over a weight."""
@@ -170,11 +193,13 @@ class StreamedModel:
             sketched = Sketched(name=weight.name, layer=None, shape=weight.shape, slices=1, executed=False)
             if len(weight.shape) < 2 or not weight.by_rows:
                 self.sketches.whole(sketched, self.begin(weight).read())
+                self.on_read()
                 continue
             sketch, passing = self.sketches.by_rows(sketched, rows=False), self.begin(weight)
             step = max(1, BLOCK_VALUES // max(1, math.prod(weight.shape[1:])))
             while passing.position < weight.shape[0]:
                 sketch.add(passing.read(min(step, weight.shape[0] - passing.position)))
+                self.on_read()
             sketch.finish()
         return tuple(sorted(name for weight in self.plan.unused for name in weight.stored))
 
@@ -198,6 +223,7 @@ class StreamedModel:
                 sketch.tried(passing.take_moved())
                 sketch.add(block)
             yield block
+            self.on_read()
         if sketch is not None:
             sketch.finish()
 
@@ -247,6 +273,7 @@ class StreamedModel:
             self.sketches.tried(sketched, 0, passing.take_moved())
             self.sketches.whole(sketched, values)
             self._put(parameter, values)
+            self.on_read()
         for parameter, stacked in self.plan.stacked.items():
             if parameter.startswith(f"{layer}."):
                 self._put(parameter, Experts(parameter, stacked, self))
@@ -271,4 +298,4 @@ class StreamedModel:
                 experts = value.finish()
                 delattr(module, name)
             setattr(module, name, self._placeholders.pop(parameter))
-        self.experts_read += experts
+        self._experts_done += experts
