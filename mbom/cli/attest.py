@@ -9,7 +9,7 @@ import click
 from mbom import attest as verb
 from mbom import engine
 from mbom.behaviour.record import SKETCH_LIMIT, Record
-from mbom.cli import options, trust
+from mbom.cli import folders, options, trust
 from mbom.cli.console import Display, count, shown, size
 from mbom.errors import EngineError, UsageError
 from mbom.inventory import Survey
@@ -42,6 +42,7 @@ def created() -> datetime:
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
 @options.sensitivity
 @options.device
+@options.resume
 @options.time_limit
 @options.quiet
 def attest(
@@ -55,6 +56,7 @@ def attest(
     force: bool,
     sensitivity: int,
     device: engine.Device,
+    resume: bool,
     time_limit: float | None,
     quiet: bool,
 ) -> None:
@@ -85,7 +87,14 @@ def attest(
             signer=signer,
             measure=None
             if no_behaviour
-            else engine.Measurement(device=device, sensitivity=sensitivity, progress=on_measure, time_limit=time_limit),
+            else engine.Measurement(
+                device=device,
+                sensitivity=sensitivity,
+                states=folders.states(),
+                resume=resume,
+                progress=on_measure,
+                time_limit=time_limit,
+            ),
             everything=everything,
             force=force,
             on_scan=on_scan,

@@ -30,3 +30,4 @@ time_limit = click.option(
     metavar="SECONDS",
     help="Give up the behaviour pass after this time. [default: none]",
 )
+resume = click.option("--resume", is_flag=True, help="Go on with an interrupted measurement of this checkpoint.")

@@ -6,16 +6,19 @@ asking whether the extra is installed, takes neither.
 
 import importlib.metadata
 import importlib.util
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from mbom import __version__, strictjson
 from mbom.behaviour.numbers import SIZE_LIMIT
 from mbom.behaviour.projection import challenge_key
 from mbom.behaviour.prompts import Prompt, challenged
 from mbom.behaviour.record import JSON_LIMIT, JSON_NAME, NUMBERS_NAME, Record, check_nonce
+from mbom.digest import sha256
 from mbom.engine import process
 from mbom.engine.budget import Budget, available_memory
 from mbom.engine.reporting import MeasureProgress
@@ -29,6 +32,8 @@ __all__ = ["TRANSFORMERS", "Device", "Measure", "MeasureProgress", "Measurement"
 Device = Literal["auto", "cpu", "cuda"]
 
 TRANSFORMERS = "5.23.0"  # the one version whose interfaces ``mbom.engine.stock`` was written against
+STATE_INTERVAL = 60.0  # seconds of work that an interruption may cost, beside the layer that it interrupts
+FILE_LIMIT = 2 << 30  # of a state; 2,048 positions of 16,384 numbers take 0.27 GB, four streams of 7,168 0.47 GB
 _EXTRA = ("torch", "transformers", "tokenizers", "jinja2")
 _INSTALL = "pip install 'mbom[engine]'"
 
@@ -47,6 +52,8 @@ class Measurement:
     device: Device = "auto"
     challenge: str | None = None
     sensitivity: int = 0
+    states: Path | None = None
+    resume: bool = False
     progress: Callable[[MeasureProgress], None] | None = None
     time_limit: float | None = None
 
@@ -58,6 +65,8 @@ class Measurement:
             device=self.device,
             challenge=self.challenge,
             sensitivity=self.sensitivity,
+            states=self.states,
+            resume=self.resume,
             progress=self.progress,
             time_limit=self.time_limit,
         )
@@ -81,6 +90,8 @@ def measure(
     device: Device = "auto",
     challenge: str | None = None,
     sensitivity: int = 0,
+    states: Path | None = None,
+    resume: bool = False,
     progress: Callable[[MeasureProgress], None] | None = None,
     time_limit: float | None = None,
 ) -> Record:
@@ -92,6 +103,8 @@ def measure(
         device: "auto" takes a CUDA device where there is one.
         challenge: a nonce that the tails of the prompts and all signs are drawn under; None for the fixed record.
         sensitivity: how many single weights are moved by one unit in the last place, each on trial.
+        states: a folder for what an interrupted measurement came to; None keeps nothing.
+        resume: go on with an interrupted measurement of the same checkpoint, if there is one.
         progress: called after each step, and now and then within one.
         time_limit: seconds that the pass may take, beginning with the rendered prompts.
 
@@ -119,6 +132,8 @@ def measure(
         device=device,
         challenge=challenge,
         sensitivity=sensitivity,
+        states=states,
+        resume=resume,
         progress=progress,
         time_limit=time_limit,
     )
@@ -132,12 +147,16 @@ def run_prompts(
     device: Device,
     challenge: str | None = None,
     sensitivity: int = 0,
+    states: Path | None = None,
+    resume: bool = False,
+    interval: float = STATE_INTERVAL,
     progress: Callable[[MeasureProgress], None] | None,
     time_limit: float | None = None,
 ) -> Record:
     """Run a checkpoint on rendered prompts in a child process, and read its record as strictly as a stranger's."""
     config, width = configuration(files, inventory), max((len(prompt.token_ids) for prompt in prompts), default=0)
     takes = Budget.of(inventory.tensors, config, prompts=len(prompts), width=width)
+    kept: Path | None = None
     with tempfile.TemporaryDirectory(prefix="mbom-") as name:
         folder = Path(name)
         (folder / "inventory.json").write_bytes(inventory.to_bytes())
@@ -148,18 +167,43 @@ def run_prompts(
             "challenge": challenge,
             "sensitivity": sensitivity,
             "device": device,
+            "state": None,
             "memory": takes.to_dict(available_memory()),
             "json": str(folder / JSON_NAME),
             "safetensors": str(folder / NUMBERS_NAME),
         }
-        limits = process.Limits(
-            wall_seconds=time_limit, cpu_seconds=takes.cpu_seconds, file_bytes=max(JSON_LIMIT, SIZE_LIMIT)
-        )
+        if states is not None:
+            kept = _state(states, request, inventory, resume=resume)
+            request["state"] = {"folder": str(kept.absolute()), "interval": interval}
+        limits = process.Limits(wall_seconds=time_limit, cpu_seconds=takes.cpu_seconds, file_bytes=FILE_LIMIT)
         process.run("measure", request, limits=limits, progress=lambda report: _hear(report, progress))
         record = Record.from_bytes(content(folder / JSON_NAME, JSON_LIMIT), content(folder / NUMBERS_NAME, SIZE_LIMIT))
     if (record.model_digest, record.challenge, record.prompts) != (inventory.digest, challenge, prompts):
         raise EngineError("the measure process returned a record of another checkpoint or of other prompts")
+    if kept is not None:
+        shutil.rmtree(kept, ignore_errors=True)
     return record
+
+
+def _state(states: Path, request: dict[str, Json], inventory: Inventory, *, resume: bool) -> Path:
+    """Return the folder for the state of a request, emptied unless an earlier run is to be gone on with.
+
+    Its name is a digest of all that the numbers depend on, so that a state is never taken up by another request.
+
+    Raises:
+        EngineError: when it cannot be made.
+    """
+    identity: dict[str, Json] = {name: request[name] for name in ("prompts", "challenge", "sensitivity", "device")}
+    versions: dict[str, Json] = {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
+    identity |= {"inventory": sha256(inventory.to_bytes()), "mbom": __version__, "versions": versions}
+    folder = states / sha256(strictjson.canonical(identity))
+    try:
+        if not resume and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EngineError(f"{folder}: no place for the state of the measurement: {error.strerror}") from error
+    return folder
 
 
 def _vocabulary(files: Mapping[str, Path], inventory: Inventory) -> int:

@@ -20,13 +20,21 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What moving one element changes: ``sketch`` (values,) of a slice, and ``row`` where rows are projected."""
+    """What moving one stored element changes: ``sketch`` (values,) of a slice, and ``row`` where rows are projected."""
 
-    weight: Sketched
+    weight: str
     slice: int
-    moved: Moved
+    stored: str
+    element: int
     sketch: Floats
     row: tuple[int, float] | None = None
+
+
+def change(weight: Sketched, index: int, moved: Moved, sketch: Floats, row: tuple[int, float] | None = None) -> Change:
+    """Return what a trial changes in slice ``index`` of a weight."""
+    return Change(
+        weight=weight.name, slice=index, stored=moved.trial.stored, element=moved.element, sketch=sketch, row=row
+    )
 
 
 @dataclass(kw_only=True)
@@ -84,31 +92,24 @@ class Sketches:
                 at = int(difference.abs().amax(1).argmax())
                 difference = difference[at]
             sketch = self.of(weight, difference).cpu().numpy()
-            self.changes.append(Change(weight=weight, slice=at, moved=each, sketch=sketch))
+            self.changes.append(change(weight, at, each, sketch))
 
     def flips(self) -> tuple[Flip, ...]:
         """Return how far above the noise each trial would have shown, after the whole pass."""
         found = []
-        for change in self.changes:
-            name, moved = change.weight.name, change.moved
-            before = self.values[name]
+        for each in self.changes:
+            before = self.values[each.weight]
             after = before.copy()
-            after[change.slice] += change.sketch
-            error = row_errors(before, after)[change.slice]
-            if change.row is not None:
-                row, amount = change.row
-                projected = self.rows[name][:, None]
+            after[each.slice] += each.sketch
+            error = row_errors(before, after)[each.slice]
+            if each.row is not None:
+                row, amount = each.row
+                projected = self.rows[each.weight][:, None]
                 turned = projected.copy()
                 turned[row] += amount
                 error = max(error, row_errors(projected, turned)[row])
             found.append(
-                Flip(
-                    weight=name,
-                    slice=change.slice,
-                    stored=moved.trial.stored,
-                    element=moved.element,
-                    error=float(error),
-                )
+                Flip(weight=each.weight, slice=each.slice, stored=each.stored, element=each.element, error=float(error))
             )
         return tuple(found)
 
@@ -190,7 +191,7 @@ class RowSketch:
                 amount = difference[at] @ float64(torch.from_numpy(self._signs), difference.device)
                 row = (self._position + at, float(amount))
             sketch = self._collection.closed(self._weight, summed).cpu().numpy()
-            self._collection.changes.append(Change(weight=self._weight, slice=0, moved=each, sketch=sketch, row=row))
+            self._collection.changes.append(change(self._weight, 0, each, sketch, row))
 
     def finish(self) -> None:
         """Put the sketch into the collection, after the last row."""

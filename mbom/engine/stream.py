@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -103,12 +103,37 @@ class Experts:
         return values, moved
 
 
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What an earlier run came to: the residual stream after its first ``layers`` layers.
+
+    Attributes:
+        layers: how many layers are done, at least one.
+        hidden: (prompts, positions, hidden size) float64.
+        tuple_length: see ``StreamedModel``.
+        experts: experts read so far.
+    """
+
+    layers: int
+    hidden: torch.Tensor
+    tuple_length: int | None
+    experts: int
+
+
+def _given(done: Done, device: torch.device) -> Callable[..., object]:
+    """Return what takes the place of the forward of a layer that is done."""
+    hidden = done.hidden.to(device)
+    output = hidden if done.tuple_length is None else (hidden, *(None,) * (done.tuple_length - 1))
+    return lambda *_args, **_kwargs: output
+
+
 class StreamedModel:
     """A stock model whose weights come from a checkpoint while it runs.
 
     Attributes:
         mode: the float64 mode that the forward pass runs under.
         sketches: of the weights read so far.
+        tuple_length: the length of the tuple that a layer returns, None where it returns a tensor.
         on_read: called when an expert, a block of rows or a tensor has been read, while the pass goes on.
     """
 
@@ -129,6 +154,7 @@ class StreamedModel:
         self.sketches = sketches
         self.mode = Float64()
         self.on_read: Callable[[], None] = lambda: None
+        self.tuple_length: int | None = None
         self._experts_done = 0
         self._checkpoint = checkpoint
         self._device = device
@@ -163,19 +189,25 @@ class StreamedModel:
         """Begin a pass over a weight."""
         return WeightPass(weight, self._checkpoint, self._device, trials=self._trials.get(weight.name, ()))
 
-    def residual(self, ids: torch.Tensor, on_layer: Callable[[int, torch.Tensor], None]) -> torch.Tensor:
+    def residual(
+        self, ids: torch.Tensor, on_layer: Callable[[int, torch.Tensor], None], *, done: "Done | None" = None
+    ) -> torch.Tensor:
         """Run everything below the output head once.
 
         Args:
             ids: (prompts, positions) token ids, padded on the right: causal models ignore what comes later.
             on_layer: called with the index of each layer and the residual stream after it, shape of the result.
+            done: what an earlier run came to, to go on from there.
 
         Returns:
             (prompts, positions, hidden size) float64, normalised as the output head expects it.
         """
-        embedded = self._embedded(ids)
+        if done is None:
+            embedded = self._embedded(ids)
+        else:
+            embedded, self._experts_done = done.hidden.to(self._device), done.experts
         self._load("")
-        with torch.no_grad(), self.mode, self._hooks(on_layer):
+        with torch.no_grad(), self.mode, self._hooks(on_layer, done):
             output = self.stock.base(inputs_embeds=embedded, use_cache=False)
         self._drop("")
         result = output.last_hidden_state
@@ -238,9 +270,13 @@ class StreamedModel:
         return torch.cat(kept)[where.to(self._device)]
 
     @contextmanager
-    def _hooks(self, on_layer: Callable[[int, torch.Tensor], None]) -> Iterator[None]:
+    def _hooks(self, on_layer: Callable[[int, torch.Tensor], None], done: "Done | None") -> Iterator[None]:
         handles = []
+        skipped = done.layers if done is not None else 0
         for index, (name, layer) in enumerate(self.stock.layers):
+            if done is not None and index < skipped:
+                layer.forward = _given(done, self._device)
+                continue
             handles.append(layer.register_forward_pre_hook(self._before(name)))
             handles.append(layer.register_forward_hook(self._after(index, name, on_layer)))
         try:
@@ -248,6 +284,8 @@ class StreamedModel:
         finally:
             for handle in handles:
                 handle.remove()
+            for _, layer in self.stock.layers[:skipped]:
+                del layer.forward
 
     def _before(self, name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _args: object) -> None:
@@ -262,6 +300,7 @@ class StreamedModel:
                 self._drop(name)
             hidden = output[0] if isinstance(output, tuple) else output
             assert isinstance(hidden, torch.Tensor)
+            self.tuple_length = len(output) if isinstance(output, tuple) else None
             on_layer(index, hidden)
 
         return hook
@@ -270,8 +309,9 @@ class StreamedModel:
         for parameter, weight in self.plan.dense.get(layer, {}).items():
             passing, sketched = self.begin(weight), self.described(parameter)
             values = passing.read()
-            self.sketches.tried(sketched, 0, passing.take_moved())
-            self.sketches.whole(sketched, values)
+            if parameter not in self.sketches.weights:  # what lies outside the layers is read again by a resumed run
+                self.sketches.tried(sketched, 0, passing.take_moved())
+                self.sketches.whole(sketched, values)
             self._put(parameter, values)
             self.on_read()
         for parameter, stacked in self.plan.stacked.items():
