@@ -13,11 +13,11 @@ from mbom.behaviour.prompts import Prompt
 from mbom.behaviour.record import Coverage, Record, Runtime, summarise
 from mbom.engine import head, stock
 from mbom.engine.checkpoint import Checkpoint
+from mbom.engine.encodings import description, weights
 from mbom.engine.plan import plan
 from mbom.engine.sidefiles import TOKENIZER, TOKENIZER_LIMIT, bound, configuration
 from mbom.engine.stream import StreamedModel
 from mbom.engine.taps import Taps
-from mbom.engine.weights import weights
 from mbom.errors import EngineError, FormatError
 from mbom.inventory.record import Inventory
 from mbom.strictjson import Fields, Json
@@ -69,7 +69,7 @@ def measured(
     with Checkpoint(files, inventory.tensors) as checkpoint:
         built = stock.build(config, tensors=len(inventory.tensors), device=device)
         conversion = stock.Conversion(built)
-        values = weights(checkpoint.records, config.get("quantization_config"))
+        values = weights(checkpoint.records, description(config, files, inventory))
         model = StreamedModel(
             built, conversion, plan(built, conversion, values, checkpoint.records), checkpoint, device
         )

@@ -130,7 +130,7 @@ class StreamedModel:
         return result
 
     def rows(self, weight: Weight) -> Iterator[torch.Tensor]:
-        """Yield a plain matrix in float64 by blocks of rows, in order."""
+        """Yield a matrix in float64 by blocks of rows, in order."""
         passing = self.begin(weight)
         while passing.position < weight.shape[0]:
             yield passing.read(min(HEAD_ROWS, weight.shape[0] - passing.position))
@@ -145,16 +145,15 @@ class StreamedModel:
     def _embedded(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the embedding's rows for (prompts, positions) ids; the other rows are hashed and forgotten."""
         weight = self.plan.embedding
-        stored = self._checkpoint.stored(weight.stored[0])
-        row_bytes = (stored.record.end - stored.record.start) // stored.slices
-        step = max(1, EMBEDDING_BYTES // row_bytes)
+        passing, rows = self.begin(weight), weight.shape[0]
+        step = max(1, EMBEDDING_BYTES // passing.slice_bytes)
         wanted, where = torch.unique(ids, return_inverse=True)  # ascending
         kept = []
-        for first in range(0, stored.slices, step):
-            block = stored.read(min(step, stored.slices - first))
-            inside = wanted[(wanted >= first) & (wanted < stored.position)] - first
-            kept.append(weight.decode(block[inside]))
-        return torch.cat(kept)[where].to(self._device)
+        for first in range(0, rows, step):
+            count = min(step, rows - first)
+            inside = wanted[(wanted >= first) & (wanted < first + count)] - first
+            kept.append(passing.read(count, only=inside))
+        return torch.cat(kept)[where.to(self._device)]
 
     @contextmanager
     def _hooks(self, on_layer: Callable[[int, torch.Tensor], None]) -> Iterator[None]:
