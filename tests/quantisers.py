@@ -52,7 +52,7 @@ class Rounded:
 def rounded(
     weight: Tensor, *, bits: int, group: int, symmetric: bool, dtype: torch.dtype = torch.bfloat16, least: int = 0
 ) -> Rounded:
-    groups = weight.to(torch.float64).unflatten(1, (-1, group))  # (O, G, group)
+    groups = weight.to(torch.float64).reshape(len(weight), -1, group)  # (O, G, group)
     top = 2**bits - 1
     if symmetric:
         scales = (groups.abs().amax(2) * 2 / top).to(dtype)
@@ -67,11 +67,11 @@ def rounded(
 def to_words(codes: Tensor, bits: int) -> Tensor:
     """Pack (R, C) codes from 0 along their columns into (R, C * bits / 32) int32, lowest bits first."""
     places = torch.arange(32 // bits) * bits
-    return (codes.unflatten(1, (-1, 32 // bits)) << places).sum(2).to(torch.int32)
+    return (codes.reshape(len(codes), -1, 32 // bits) << places).sum(2).to(torch.int32)
 
 
 def pack_quantized(weight: Tensor, *, bits: int = 4, group: int = 32, symmetric: bool = True) -> Encoded:
-    from compressed_tensors.compressors import pack_to_int32
+    from compressed_tensors.compressors import pack_to_int32  # type: ignore[import-untyped]
 
     found = rounded(weight, bits=bits, group=group, symmetric=symmetric)
     offset = 2 ** (bits - 1)
@@ -100,7 +100,7 @@ def fp8(weight: Tensor, *, by_row: bool, end: str = "weight_scale") -> Encoded:
 def to_fp4(weight: Tensor, overall: Tensor, *, divisor: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Round (O, I) to NVFP4; return the bytes, the E4M3 scales and the values."""
     factor = overall.to(torch.float64)
-    groups = weight.to(torch.float64).unflatten(1, (-1, 16))
+    groups = weight.to(torch.float64).reshape(len(weight), -1, 16)
     scale = groups.abs().amax(2) / 6
     scales = (scale * factor if divisor else scale / factor).to(torch.float8_e4m3fn)
     wide = scales.to(torch.float64)
@@ -129,7 +129,7 @@ def awq(weight: Tensor, *, group: int = 32) -> Encoded:
     places = torch.tensor([0, 2, 4, 6, 1, 3, 5, 7])  # AutoAWQ's order_map: the column that goes to each nibble
 
     def words(codes: Tensor) -> Tensor:
-        return to_words(codes.t().unflatten(1, (-1, 8))[:, :, places].flatten(1), 4)
+        return to_words(codes.t().reshape(codes.shape[1], -1, 8)[:, :, places].flatten(1), 4)
 
     stored = {"qweight": words(found.codes), "qzeros": words(found.zeros), "scales": found.scales.t()}
     return stored, found.values()
@@ -158,13 +158,13 @@ def groups(form: str, **weights: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-INT4 = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32, "symmetric": True}
-INT8 = {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True}
-NVFP4 = {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16}
-FP8_ROWS = {"num_bits": 8, "type": "float", "strategy": "channel"}
-STATIC_FP8 = {"quant_method": "fp8", "activation_scheme": "static", "weight_block_size": None}
-AWQ = {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemm", "zero_point": True}
-GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": True, "sym": False}
+INT4: dict[str, Any] = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32, "symmetric": True}
+INT8: dict[str, Any] = {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True}
+NVFP4: dict[str, Any] = {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16}
+FP8_ROWS: dict[str, Any] = {"num_bits": 8, "type": "float", "strategy": "channel"}
+STATIC_FP8: dict[str, Any] = {"quant_method": "fp8", "activation_scheme": "static", "weight_block_size": None}
+AWQ: dict[str, Any] = {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemm", "zero_point": True}
+GPTQ: dict[str, Any] = {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": True, "sym": False}
 
 # Name -> family, encoding, description.
 FORMATS: dict[str, tuple[str, Callable[[Tensor], Encoded], dict[str, Any]]] = {

@@ -49,7 +49,6 @@ def weights(records: Records, quantization: Json) -> dict[str, Weight]:
     encoded = _encoded(records, quantization)
     taken = {name for weight in encoded for name in weight.tensors}
     left = {name: record for name, record in records.items() if name not in taken}
-    _check_left(records, left, encoded)
     found: dict[str, Weight] = {}
     for weight in [*(plain(record) for record in left.values()), *encoded]:
         if weight.name in found:
@@ -57,6 +56,7 @@ def weights(records: Records, quantization: Json) -> dict[str, Weight]:
                 f"{weight.name}: stored twice, in {found[weight.name].stored[0]} and in {weight.stored[0]}"
             )
         found[weight.name] = weight
+    _check_left(records, left, encoded)
     return found
 
 

@@ -291,9 +291,11 @@ def _gptq(
     what: str,
 ) -> torch.Tensor:
     # Programs that see no desc_act leave the order unread, so one that says something else has two meanings.
-    if neighbours is not None and not torch.equal(order, torch.arange(len(order), device=order.device) // neighbours):
+    if neighbours is None:
+        return packed.gptq(words, zeros, scales, order, bits=bits, added=added, what=what)
+    if not torch.equal(order, (torch.arange(len(order), device=order.device) // neighbours).to(order.dtype)):
         raise FormatError(f"{what}: its inputs are in another order than desc_act: false says")
-    return packed.gptq(words, zeros, scales, order, bits=bits, added=added, what=what)
+    return packed.gptq(words, zeros, scales, None, bits=bits, added=added, what=what)
 
 
 def _matrix(record: TensorRecord, dtypes: Sequence[str]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ stores it, the quotient has no end in general, and the value is *defined* as the
 and differs in the last bits.
 
 Sources: ``compressed_tensors`` 0.20 (``compressors/pack_quantized``, ``compressors/nvfp4``); AutoAWQ 0.2.9 ``awq/utils/
-packing_utils.py`` (the GEMM order); AutoGPTQ 0.7.1 ``nn_modules/qlinear/qlinear_cuda_old.py``; OCP formats as in
+packing_utils.py`` (the GEMM order); AutoGPTQ 0.7.1 ``nn_modules/qlinear/qlinear_cuda.py``; OCP formats as in
 ``mbom.engine.dequantise``.
 """
 
@@ -157,7 +157,7 @@ def gptq(
     words: Tensor,
     zeros: Tensor,
     scales: Tensor,
-    order: Tensor,
+    order: Tensor | None,
     *,
     bits: int = 4,
     added: int = 1,
@@ -169,7 +169,7 @@ def gptq(
         words: (I * bits / 32, O) int32, packed along the inputs.
         zeros: (G, O * bits / 32) int32, packed along the outputs.
         scales: (G, O) floats.
-        order: (I,) int32, the group of each input (``g_idx``).
+        order: (I,) int32, the group of each input (``g_idx``); None where groups are neighbours.
         bits: of a code, 4 or 8.
         added: to each stored zero point: 1 in the first version of the format, 0 in the second.
         what: how error messages name the tensor.

@@ -28,7 +28,7 @@ def random_scales(shape: tuple[int, ...], seed: int, dtype: torch.dtype = torch.
 
 def code(word: int, place: int, bits: int) -> int:
     """The integer in a word of 32 bits, counted from its lowest."""
-    return (word % 2**32) // 2 ** (bits * place) % 2**bits
+    return (word % (1 << 32) >> bits * place) % (1 << bits)
 
 
 def slow_rows(words: Tensor, bits: int) -> list[list[int]]:
@@ -96,8 +96,8 @@ def test_the_widest_product_of_integers_is_exact() -> None:
     ("bits", "symmetric", "group"), [(4, True, 32), (4, False, 32), (8, True, 64), (8, False, 64), (4, False, 128)]
 )
 def test_rows_are_what_compressed_tensors_unpacks(bits: int, symmetric: bool, group: int) -> None:
-    from compressed_tensors.compressors import PackedQuantizationCompressor
-    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+    from compressed_tensors.compressors import PackedQuantizationCompressor  # type: ignore[import-untyped]
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme  # type: ignore[import-untyped]
 
     weight = random_scales((24, 128), 10)
     stored, values = quantisers.pack_quantized(weight, bits=bits, group=group, symmetric=symmetric)
@@ -166,11 +166,11 @@ def test_nvfp4_of_modelopt_is_multiplied_exactly() -> None:
 
 
 def test_awq_is_what_compressed_tensors_converts_it_to() -> None:
-    from compressed_tensors.entrypoints.convert.converters.autoawq import AutoAWQConverter
+    from compressed_tensors.entrypoints.convert.converters import autoawq  # type: ignore[import-untyped]
 
     words, zeros = random_words((64, 3), 15), random_words((2, 3), 16)
     scales = random_scales((2, 24), 17, torch.float16)
-    codes, factors, shifts = AutoAWQConverter(group_size=32)._convert_gemm_module(words, scales, zeros)
+    codes, factors, shifts = autoawq.AutoAWQConverter(group_size=32)._convert_gemm_module(words, scales, zeros)
     assert shifts is not None
     group_of = [column // 32 for column in range(64)]
     expected = slow_values(codes.tolist(), shifts.tolist(), factors, group_of)
