@@ -1,6 +1,7 @@
 """What is stored and what config.json says of it: where both agree it is read, and anything else is refused by name."""
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -306,6 +307,37 @@ def test_a_quantisation_that_cannot_be_undone_is_named(case: str) -> None:
     quantization, error, message = DESCRIPTIONS[case]
     with pytest.raises(error, match=message):
         weights({}, quantization)
+
+
+def mutated(value: Any, chance: random.Random) -> Any:
+    """Return a copy of a document with one of its members, at any depth, replaced."""
+    if not isinstance(value, dict | list) or not value or chance.random() < 0.2:
+        return chance.choice([None, True, -1, 0, 3, 2**70, 0.5, "", "group", [], [1], {}, {"weights": {}}])
+    copied = value.copy()
+    key = chance.choice(list(value) if isinstance(value, dict) else range(len(value)))
+    copied[key] = mutated(value[key], chance)
+    return copied
+
+
+@pytest.mark.parametrize("name", quantisers.FORMATS)
+def test_a_bent_description_ends_in_a_refusal_or_in_a_whole_weight(name: str, tmp_path: Path) -> None:
+    _, encode, quantization = quantisers.FORMATS[name]
+    tensors, values = encode(matrix())
+    model = stored(tmp_path, below(tensors), None)
+    chance = random.Random(name)
+    read_whole = 0
+    with Checkpoint(model.files, model.inventory().tensors) as checkpoint:
+        for _ in range(100):
+            try:
+                weight = weights(checkpoint.records, mutated(quantization, chance))[f"{NAME}weight"]
+                if weight.tensors == (f"{NAME}weight",):
+                    continue  # without a scale, which the plan refuses
+                found = WeightPass(weight, checkpoint, CPU).read()
+            except MbomError:
+                continue
+            read_whole += 1
+            assert found.shape == values.shape
+    assert read_whole < 100
 
 
 def changed(end: str, value: Tensor | None) -> Callable[[dict[str, Tensor]], None]:
