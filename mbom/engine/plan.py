@@ -62,8 +62,8 @@ def plan(
     # Where both are stored although the configuration ties them, transformers uses the stored head, and so does this.
     head = _single(stock.head, sources.pop(stock.head), conversion).weight if stock.head in sources else embedding
     for weight in (embedding, head):
-        if len(weight.stored) != 1:
-            raise EngineError(f"{weight.name}: a quantised embedding or output head cannot be read by rows")
+        if not weight.sliced:
+            raise EngineError(f"{weight.name}: an embedding or output head quantised like this cannot be read by rows")
     dense: defaultdict[str, dict[str, Weight]] = defaultdict(dict)
     stacked: dict[str, Source | tuple[tuple[Source, ...], ...]] = {}
     layers = [name for name, _ in stock.layers]

@@ -16,6 +16,7 @@ from mbom.behaviour.sketches import Sketched
 from mbom.engine import head, stock
 from mbom.engine.budget import confine
 from mbom.engine.checkpoint import Checkpoint
+from mbom.engine.encodings import description, weights
 from mbom.engine.plan import plan
 from mbom.engine.reporting import Reporter
 from mbom.engine.sensitivity import choose
@@ -24,7 +25,6 @@ from mbom.engine.sketch import Sketches
 from mbom.engine.state import State
 from mbom.engine.stream import StreamedModel
 from mbom.engine.taps import Taps
-from mbom.engine.weights import weights
 from mbom.errors import EngineError, FormatError
 from mbom.inventory.record import Inventory
 from mbom.strictjson import Fields, Json
@@ -92,7 +92,7 @@ def measured(
     with Checkpoint(files, inventory.tensors) as checkpoint:
         built = stock.build(config, tensors=len(inventory.tensors), device=device)
         conversion = stock.Conversion(built)
-        values = weights(checkpoint.records, config.get("quantization_config"))
+        values = weights(checkpoint.records, description(config, files, inventory))
         planned = plan(built, conversion, values, checkpoint.records)
         trials = choose(planned, checkpoint.records, count=sensitivity, model_digest=inventory.digest)
         model = StreamedModel(built, conversion, planned, checkpoint, device, sketches=Sketches(key=key), trials=trials)

@@ -223,7 +223,7 @@ class StreamedModel:
         """Read and sketch what the forward pass has no place for; return the names of the stored tensors."""
         for weight in self.plan.unused:
             sketched = Sketched(name=weight.name, layer=None, shape=weight.shape, slices=1, executed=False)
-            if len(weight.shape) < 2 or not weight.by_rows:
+            if len(weight.shape) < 2 or not weight.sliced:
                 self.sketches.whole(sketched, self.begin(weight).read())
                 self.on_read()
                 continue
@@ -233,7 +233,7 @@ class StreamedModel:
                 sketch.add(passing.read(min(step, weight.shape[0] - passing.position)))
                 self.on_read()
             sketch.finish()
-        return tuple(sorted(name for weight in self.plan.unused for name in weight.stored))
+        return tuple(sorted(name for weight in self.plan.unused for name in weight.tensors))
 
     def described(self, parameter: str) -> Sketched:
         """Return the entry of a parameter in the record's list of weights."""

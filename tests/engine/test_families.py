@@ -6,6 +6,7 @@ from pathlib import Path
 
 import fullload
 import pytest
+import quantisers
 import tinymodels
 import torch
 from fullload import FullRun, relative
@@ -42,6 +43,7 @@ CASES: dict[str, Callable[[Path], TinyModel]] = {
         tinymodels.build, "llama", dtype=torch.float16, settings={"tie_word_embeddings": True}
     ),
     "mixtral in float32": partial(tinymodels.build, "mixtral", dtype=torch.float32),
+    **quantisers.CASES,
 }
 
 

@@ -6,12 +6,10 @@ import tinymodels
 import torch
 from tinymodels import TinyModel
 
-from mbom import engine
 from mbom.behaviour.prompts import seeded
 from mbom.behaviour.record import Record
 from mbom.engine import run
-from mbom.engine.state import JSON_NAME, State
-from mbom.errors import EngineError, RefusedError
+from mbom.engine.state import State
 from mbom.strictjson import Json
 
 

@@ -9,7 +9,7 @@ import transformers
 from streamed import stream
 
 from mbom import engine
-from mbom.engine import stock, weights
+from mbom.engine import stock
 from mbom.errors import EngineError, FormatError, MbomError
 from mbom.strictjson import Json
 
@@ -107,41 +107,3 @@ def test_weights_are_placeholders_before_and_after_a_run(tmp_path: Path) -> None
     for parameter in streamed.model.stock.model.parameters():
         assert parameter.isnan().all()
         assert parameter.untyped_storage().nbytes() == 8
-
-
-QUANTISATIONS: dict[str, tuple[Json, type[MbomError], str]] = {
-    "of an unknown method": ({"quant_method": "awq"}, EngineError, "quantisation by 'awq' is not known"),
-    "without a method": ({}, EngineError, "quantisation by None is not known"),
-    "that is no object": (["fp8"], FormatError, "quantization_config is not an object"),
-    "FP8 without blocks": ({"quant_method": "fp8"}, EngineError, "FP8 without weight_block_size"),
-    "FP8 of another format": (
-        {"quant_method": "fp8", "fmt": "e5m2", "weight_block_size": [128, 128]}, EngineError, "format 'e5m2'",
-    ),
-    "FP8 in blocks of nothing": (
-        {"quant_method": "fp8", "weight_block_size": [0, 128]}, FormatError, r"weight_block_size is \[0, 128\]",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", QUANTISATIONS)
-def test_a_quantisation_that_cannot_be_undone_is_named(case: str) -> None:
-    description, error, message = QUANTISATIONS[case]
-    with pytest.raises(error, match=message):
-        weights.weights({}, description)
-
-
-def test_blocks_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
-    model = tinymodels.quantise_mxfp4(tinymodels.build("gpt_oss", tmp_path))
-    model.config["quantization_config"] = {"quant_method": "mxfp4"}
-    records = {record.name: record for record in model.inventory().tensors}
-    name = "model.layers.0.mlp.experts.down_proj"
-    records[f"{name}_scales"] = records["model.layers.0.mlp.experts.gate_up_proj_scales"]
-    with pytest.raises(FormatError, match=f"{name}_blocks: U8"):
-        weights.weights(records, model.config["quantization_config"])
-
-
-def test_scales_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
-    model = tinymodels.quantise_fp8(tinymodels.build("qwen3", tmp_path))
-    model.config["quantization_config"]["weight_block_size"] = [32, 32]
-    with pytest.raises(FormatError, match=r"layers.0.mlp.down_proj.weight: scales of shape"):
-        stream(model, IDS)
