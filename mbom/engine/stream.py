@@ -4,6 +4,7 @@ Hooks read a layer's weights just before it runs and drop them after. The eager 
 its fused parameter for one expert after another, in ascending order; an object that reads from disk answers.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -122,7 +123,7 @@ class StreamedModel:
         """
         embedded = self._embedded(ids)
         self._load("")
-        with torch.no_grad(), self.mode, self._hooks(on_layer):
+        with torch.no_grad(), self.mode, self._hooks(ids.to(self._device), on_layer):
             output = self.stock.base(inputs_embeds=embedded, use_cache=False)
         self._drop("")
         result = output.last_hidden_state
@@ -157,9 +158,11 @@ class StreamedModel:
         return torch.cat(kept)[where].to(self._device)
 
     @contextmanager
-    def _hooks(self, on_layer: Callable[[int, torch.Tensor], None]) -> Iterator[None]:
+    def _hooks(self, ids: torch.Tensor, on_layer: Callable[[int, torch.Tensor], None]) -> Iterator[None]:
         handles = []
         for index, (name, layer) in enumerate(self.stock.layers):
+            if "input_ids" in inspect.signature(layer.forward).parameters:
+                handles.append(layer.register_forward_pre_hook(_with_ids(ids), with_kwargs=True))
             handles.append(layer.register_forward_pre_hook(self._before(name)))
             handles.append(layer.register_forward_hook(self._after(index, name, on_layer)))
         try:
@@ -213,3 +216,12 @@ class StreamedModel:
                 delattr(module, name)
             setattr(module, name, self._placeholders.pop(parameter))
         self.experts_read += experts
+
+
+def _with_ids(ids: torch.Tensor) -> Callable[..., Any]:
+    """Return a hook that gives a layer the token ids, by which some look up experts; the model has embeddings only."""
+
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return args, {**kwargs, "input_ids": ids}
+
+    return hook

@@ -5,7 +5,7 @@ names and its merging of experts apply to it unchanged. Its values are exact in 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -17,6 +17,7 @@ from mbom.inventory.record import TensorRecord
 from mbom.strictjson import Json
 
 PLAIN_TYPES = frozenset({"F64", "F32", "F16", "BF16"})
+INDEX_TYPES = frozenset({"I64", "I32"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,25 @@ def check_plain(weight: Weight, records: Mapping[str, TensorRecord]) -> None:
     if len(weight.stored) == 1 and record.dtype not in PLAIN_TYPES:
         allowed = ", ".join(sorted(PLAIN_TYPES))
         raise EngineError(f"{record.name}: holds {record.dtype} without a known scale; plain weights are {allowed}")
+
+
+def lookup(weight: Weight, records: Mapping[str, TensorRecord], *, below: int) -> Weight:
+    """Return a weight as a table of indices, which are integers, from zero to ``below``.
+
+    Raises:
+        EngineError: when it holds something else than integers.
+    """
+    record = records[weight.stored[0]]
+    if len(weight.stored) != 1 or record.dtype not in INDEX_TYPES:
+        allowed = ", ".join(sorted(INDEX_TYPES))
+        raise EngineError(f"{record.name}: a table of experts holds {record.dtype}; {allowed} are allowed")
+    return replace(weight, decode=partial(_indices, below=below, what=record.name))
+
+
+def _indices(values: torch.Tensor, *, below: int, what: str) -> torch.Tensor:
+    if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < below:
+        raise FormatError(f"{what}: names experts from {values.min()} to {values.max()}, there are {below}")
+    return values.to(torch.int64)
 
 
 def _encoded(records: Mapping[str, TensorRecord], quantization: Json) -> list[Weight]:
