@@ -105,6 +105,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         },
     },
     "nemotron": COMMON,
+    "olmo3": {**NO_HEAD_SIZE, "num_hidden_layers": 4, "sliding_window": 8},
     "nemotron_h": {
         **{name: value for name, value in COMMON.items() if name != "num_hidden_layers"}, **MOE,
         "hybrid_override_pattern": "ME*E-", "mamba_num_heads": 8, "mamba_head_dim": 16, "n_groups": 2,

@@ -8,7 +8,7 @@ Classes are chosen by the table below, never by the checkpoint, and no code of a
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -43,6 +43,7 @@ FAMILIES = frozenset(
         "ministral3",
         "nemotron",
         "nemotron_h",
+        "olmo3",
     }
 )  # fmt: skip
 
@@ -70,6 +71,10 @@ _LAYER_LISTS = ("hybrid_override_pattern", "layers_block_type", "layer_types", "
 KERNELS = ("causal_conv1d", "fla", "mamba_ssm")
 for _package in KERNELS:
     sys.modules.setdefault(_package, None)  # type: ignore[arg-type]  # typeshed leaves None out; Python's docs do not
+
+# Linear attention whose chunks take a number for each pair of their positions and each channel or state: 4 GiB at
+# 2,048 positions of 32 heads with 128 channels. These modules run prompt by prompt, as attention does.
+_CHUNKED = frozenset({"KimiLinearDeltaAttention", "NemotronHMamba2Mixer"})
 
 ATTENTION = "mbom_eager"
 
@@ -130,6 +135,15 @@ def _each_prompt_alone(
             mask = mask.masked_fill(left, torch.finfo(mask.dtype).min)
         outputs.append(eager(module, query[one], key[one], value[one], mask, **rest)[0])
     return torch.cat(outputs), None
+
+
+def _prompts_alone(forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Return a forward over (prompts, positions, hidden size) that takes one prompt at a time."""
+
+    def alone(hidden_states: torch.Tensor, **rest: object) -> torch.Tensor:
+        return torch.cat([forward(prompt.unsqueeze(0), **rest) for prompt in hidden_states])
+
+    return alone
 
 
 AttentionInterface.register(ATTENTION, _each_prompt_alone)
@@ -220,6 +234,8 @@ def _described(model: Any, device: torch.device) -> Stock:  # noqa: ANN401 - see
             module.register_parameter(name, nn.Parameter(empty, requires_grad=False))
         for name, buffer in list(module.named_buffers(recurse=False)):
             setattr(module, name, buffer.to(device))
+        if type(module).__name__ in _CHUNKED:
+            module.forward = _prompts_alone(module.forward)
     base = model.base_model
     return Stock(
         model=model,

@@ -9,6 +9,7 @@ import tinymodels
 import torch
 from fullload import relative
 from streamed import Streamed, stream
+from torch.utils._python_dispatch import TorchDispatchMode
 
 # The longest goes beyond a chunk of linear attention (64 positions), the sliding windows and the compressed windows.
 LENGTHS = (70, 33, 1)
@@ -73,3 +74,31 @@ def test_neither_the_width_nor_the_token_of_the_padding_shows(case: str, tmp_pat
         finite = choice.margin.isfinite()
         assert torch.equal(finite, again.margin.isfinite())
         assert torch.allclose(choice.margin[finite], again.margin[finite], rtol=0, atol=1e-12)
+
+
+class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch annotates its subclass hook in part
+    """Notes the size of the largest tensor that any operation makes."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.numbers = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> object:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.numbers = max(self.numbers, result.numel())
+        return result
+
+
+@pytest.mark.parametrize("family", ["kimi_linear", "nemotron_h"])
+def test_chunks_of_linear_attention_are_held_for_one_prompt_at_a_time(family: str, tmp_path: Path) -> None:
+    settings = {"chunk_size": 128, "vocab_size": 64, "hidden_size": 32} if family == "nemotron_h" else {}
+    model = tinymodels.build(family, tmp_path, settings=settings)
+    sizes = []
+    for count in (1, 4):
+        with Largest() as largest:
+            stream(model, torch.full((count, 64), 5))
+        sizes.append(largest.numbers)
+    assert sizes[0] == sizes[1]
