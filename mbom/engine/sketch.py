@@ -67,8 +67,9 @@ class Sketches:
         self._put(weight, index, self.of(weight, values))
 
     def whole(self, weight: Sketched, values: torch.Tensor) -> None:
-        """Sketch a weight that is there as a whole."""
+        """Sketch a weight that is there as a whole; tables of indices count as numbers."""
         self.begin(weight)
+        values = values.to(torch.float64)
         if weight.slices == 1:
             self.slice(weight, 0, values)
         elif values.ndim == 2:  # each row is a vector of its own

@@ -5,6 +5,7 @@ its fused parameter for one expert after another, in ascending order; an object 
 weight is sketched as it passes, also those that nothing is computed with.
 """
 
+import inspect
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -207,7 +208,7 @@ class StreamedModel:
         else:
             embedded, self._experts_done = done.hidden.to(self._device), done.experts
         self._load("")
-        with torch.no_grad(), self.mode, self._hooks(on_layer, done):
+        with torch.no_grad(), self.mode, self._hooks(ids.to(self._device), on_layer, done):
             output = self.stock.base(inputs_embeds=embedded, use_cache=False)
         self._drop("")
         result = output.last_hidden_state
@@ -270,13 +271,17 @@ class StreamedModel:
         return torch.cat(kept)[where.to(self._device)]
 
     @contextmanager
-    def _hooks(self, on_layer: Callable[[int, torch.Tensor], None], done: "Done | None") -> Iterator[None]:
+    def _hooks(
+        self, ids: torch.Tensor, on_layer: Callable[[int, torch.Tensor], None], done: "Done | None"
+    ) -> Iterator[None]:
         handles = []
         skipped = done.layers if done is not None else 0
         for index, (name, layer) in enumerate(self.stock.layers):
             if done is not None and index < skipped:
                 layer.forward = _given(done, self._device)
                 continue
+            if "input_ids" in inspect.signature(layer.forward).parameters:
+                handles.append(layer.register_forward_pre_hook(_with_ids(ids), with_kwargs=True))
             handles.append(layer.register_forward_pre_hook(self._before(name)))
             handles.append(layer.register_forward_hook(self._after(index, name, on_layer)))
         try:
@@ -339,3 +344,12 @@ class StreamedModel:
                 delattr(module, name)
             setattr(module, name, self._placeholders.pop(parameter))
         self._experts_done += experts
+
+
+def _with_ids(ids: torch.Tensor) -> Callable[..., Any]:
+    """Return a hook that gives a layer the token ids, by which some look up experts; the model has embeddings only."""
+
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return args, {**kwargs, "input_ids": ids}
+
+    return hook

@@ -5,7 +5,8 @@ names and its merging of experts apply to it unchanged. ``mbom.engine.encodings`
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -17,6 +18,7 @@ ATTEMPTS = 64  # neighbours that are tried in place of an element that is zero
 FLOAT32_TINY = 2.0**-126
 
 PLAIN_TYPES = frozenset({"F64", "F32", "F16", "BF16"})
+INDEX_TYPES = frozenset({"I64", "I32"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +112,17 @@ class WeightPass:
         total = parts[0].numel()
         for attempt in range(min(ATTEMPTS, total)):
             index = (trial.element - start + attempt) % total
-            difference = _moved(self._weight, parts, index) - values
+            moved = _moved(self._weight, parts, index)
+            if moved is None:
+                continue
+            difference = moved.to(torch.float64) - values
             # A zero moves to the least number of its type, which nothing could see beside the others.
             if float(difference.abs().max()) > FLOAT32_TINY * float(values.abs().max()):
                 self._moved.append(Moved(trial=trial, element=start + index, difference=difference))
                 return
 
 
-def _moved(weight: Weight, parts: Sequence[torch.Tensor], index: int) -> torch.Tensor:
+def _moved(weight: Weight, parts: Sequence[torch.Tensor], index: int) -> torch.Tensor | None:
     """Decode with the last bit of an element turned; where that stands for no number, with its other neighbour."""
     for mask in (1, 3):
         first = parts[0].clone()
@@ -126,7 +131,7 @@ def _moved(weight: Weight, parts: Sequence[torch.Tensor], index: int) -> torch.T
             return weight.decode(first, *parts[1:])
         except FormatError:
             continue
-    raise FormatError(f"{weight.name}: neither neighbour of element {index} stands for a number")
+    return None
 
 
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -147,6 +152,25 @@ def check_plain(weight: Weight, records: Mapping[str, TensorRecord]) -> None:
     if len(weight.tensors) == 1 and record.dtype not in PLAIN_TYPES:
         allowed = ", ".join(sorted(PLAIN_TYPES))
         raise EngineError(f"{record.name}: holds {record.dtype} without a known scale; plain weights are {allowed}")
+
+
+def lookup(weight: Weight, records: Mapping[str, TensorRecord], *, below: int) -> Weight:
+    """Return a weight as a table of indices, which are integers, from zero to ``below``.
+
+    Raises:
+        EngineError: when it holds something else than integers.
+    """
+    record = records[weight.stored[0]]
+    if len(weight.tensors) != 1 or record.dtype not in INDEX_TYPES:
+        allowed = ", ".join(sorted(INDEX_TYPES))
+        raise EngineError(f"{record.name}: a table of experts holds {record.dtype}; {allowed} are allowed")
+    return replace(weight, decode=partial(_indices, below=below, what=record.name))
+
+
+def _indices(values: torch.Tensor, *, below: int, what: str) -> torch.Tensor:
+    if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < below:
+        raise FormatError(f"{what}: names experts from {values.min()} to {values.max()}, there are {below}")
+    return values.to(torch.int64)
 
 
 def _to_float64(values: torch.Tensor) -> torch.Tensor:

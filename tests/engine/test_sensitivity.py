@@ -101,4 +101,5 @@ def test_a_scale_that_would_become_no_number_moves_the_other_way() -> None:
     weight = Weight(name="w", shape=(2, 2), stored=("w", "s"), decode=lambda w, s: fp8_blocks(w, s, block=(2, 2)))
     scale = torch.ones((1, 1), dtype=torch.float32)
     values = _moved(weight, [codes, scale], 3)
+    assert values is not None
     assert np.array_equal(values.numpy(), [[448.0, 448.0], [448.0, 416.0]])
