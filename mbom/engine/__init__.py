@@ -16,7 +16,7 @@ from mbom.behaviour.numbers import SIZE_LIMIT
 from mbom.behaviour.prompts import Prompt
 from mbom.behaviour.record import JSON_LIMIT, JSON_NAME, NUMBERS_NAME, Record
 from mbom.engine import process
-from mbom.engine.sidefiles import CONFIG, configuration, content
+from mbom.engine.sidefiles import CONFIG, configuration, content, text_settings
 from mbom.errors import EngineError, FormatError
 from mbom.inventory.record import Inventory
 from mbom.strictjson import Fields, Json
@@ -27,6 +27,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 TRANSFORMERS = "5.23.0"  # the one version whose interfaces ``mbom.engine.stock`` was written against
 _EXTRA = ("torch", "transformers", "tokenizers", "jinja2")
+_EMBEDDING = ".embed_tokens.weight"  # how the names of embeddings end, of pictures and sound excepted
 _INSTALL = "pip install 'mbom[engine]'"
 
 
@@ -135,7 +136,12 @@ def run_prompts(
 
 
 def _vocabulary(files: Mapping[str, Path], inventory: Inventory) -> int:
-    size = configuration(files, inventory).get("vocab_size")
+    """Return the rows of the embedding; a configuration that leaves the number to its class is asked through them."""
+    text = text_settings(configuration(files, inventory))
+    size = text.get("vocab_size")
+    embeddings = [tensor for tensor in inventory.tensors if tensor.name.endswith(_EMBEDDING)]
+    if "vocab_size" not in text and len(embeddings) == 1 and embeddings[0].shape:
+        size = embeddings[0].shape[0]
     if type(size) is not int or size < 1:
         raise FormatError(f"{CONFIG}: vocab_size is {size!r}, a positive integer is allowed")
     return size

@@ -145,7 +145,7 @@ def _numbers(model: StreamedModel, prompts: tuple[Prompt, ...], emit: Emit) -> N
         hidden = model.residual(ids, on_layer)
     report("output head", 0, 1)
     rows = hidden.flatten(0, 1)[taps.positions.to(hidden.device)]  # (N, H)
-    logits = head.logits(rows, model.rows(model.plan.head), model.stock.vocabulary)
+    logits = head.logits(rows, model.rows(model.plan.head), model.stock.vocabulary, softcap=model.stock.softcap)
     report("output head", 1, 1)
     return _arrays(logits, taps)
 

@@ -30,6 +30,12 @@ def configuration(files: Mapping[str, Path], inventory: Inventory) -> dict[str, 
     return value
 
 
+def text_settings(config: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Return the part of a configuration that describes the text model: ``text_config`` where there is one."""
+    inner = config.get("text_config")
+    return inner if isinstance(inner, dict) else config
+
+
 def bound(files: Mapping[str, Path], inventory: Inventory, name: str, limit: int) -> bytes:
     """Return the content of a file of at most ``limit`` bytes, which must be what was inventoried.
 

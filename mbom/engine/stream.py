@@ -120,10 +120,13 @@ class StreamedModel:
         Returns:
             (prompts, positions, hidden size) float64, normalised as the output head expects it.
         """
-        embedded = self._embedded(ids)
+        inputs = {"inputs_embeds": self._embedded(self.stock.embedding, self.plan.embedding, ids)}
+        if self.stock.layer_embedding is not None and self.plan.layer_embedding is not None:
+            rows = self._embedded(self.stock.layer_embedding, self.plan.layer_embedding, ids)
+            inputs["per_layer_inputs"] = rows.reshape(*ids.shape, len(self.stock.layers), -1)
         self._load("")
         with torch.no_grad(), self.mode, self._hooks(on_layer):
-            output = self.stock.base(inputs_embeds=embedded, use_cache=False)
+            output = self.stock.base(**inputs, use_cache=False)
         self._drop("")
         result = output.last_hidden_state
         assert isinstance(result, torch.Tensor)
@@ -142,9 +145,11 @@ class StreamedModel:
             self._checkpoint.stored(name).skip()
         return names
 
-    def _embedded(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return the embedding's rows for (prompts, positions) ids; the other rows are hashed and forgotten."""
-        weight = self.plan.embedding
+    def _embedded(self, parameter: str, weight: Weight, ids: torch.Tensor) -> torch.Tensor:
+        """Embed (prompts, positions) ids by the stock module that ``parameter`` belongs to.
+
+        Rows that no id asks for are hashed and forgotten.
+        """
         stored = self._checkpoint.stored(weight.stored[0])
         row_bytes = (stored.record.end - stored.record.start) // stored.slices
         step = max(1, EMBEDDING_BYTES // row_bytes)
@@ -154,7 +159,15 @@ class StreamedModel:
             block = stored.read(min(step, stored.slices - first))
             inside = wanted[(wanted >= first) & (wanted < stored.position)] - first
             kept.append(weight.decode(block[inside]))
-        return torch.cat(kept)[where].to(self._device)
+        if int(wanted[-1]) >= stored.slices:
+            raise FormatError(f"{weight.name}: a prompt has token {int(wanted[-1])}, there are {stored.slices} rows")
+        module = self.stock.model.get_submodule(parameter.rpartition(".")[0])
+        rows = {"weight": torch.cat(kept).to(self._device)}  # (distinct ids, width)
+        with torch.no_grad(), self.mode:
+            # Some modules scale what they look up. The scale is a float64 constant like any other, where narrower
+            # runs round it to the type of the weights: Gemma's square root of 3072 to 55.5 in bfloat16.
+            embedded: torch.Tensor = torch.func.functional_call(module, rows, (where.to(self._device),))
+        return embedded
 
     @contextmanager
     def _hooks(self, on_layer: Callable[[int, torch.Tensor], None]) -> Iterator[None]:
