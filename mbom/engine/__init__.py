@@ -16,8 +16,8 @@ from mbom.behaviour.numbers import SIZE_LIMIT
 from mbom.behaviour.prompts import Prompt
 from mbom.behaviour.record import JSON_LIMIT, JSON_NAME, NUMBERS_NAME, Record
 from mbom.engine import process
-from mbom.engine.sidefiles import CONFIG, configuration, content, text_settings
-from mbom.errors import EngineError, FormatError
+from mbom.engine.sidefiles import content, vocabulary
+from mbom.errors import EngineError
 from mbom.inventory.record import Inventory
 from mbom.strictjson import Fields, Json
 
@@ -27,7 +27,6 @@ Device = Literal["auto", "cpu", "cuda"]
 
 TRANSFORMERS = "5.23.0"  # the one version whose interfaces ``mbom.engine.stock`` was written against
 _EXTRA = ("torch", "transformers", "tokenizers", "jinja2")
-_EMBEDDING = ".embed_tokens.weight"  # how the names of embeddings end, of pictures and sound excepted
 _INSTALL = "pip install 'mbom[engine]'"
 
 
@@ -103,7 +102,7 @@ def measure(
     from mbom.engine.render import render  # noqa: PLC0415 - needs the extra
 
     digests = {file.name: file.sha256 for file in inventory.files}
-    prompts = render(files, _vocabulary(files, inventory), digests=digests)
+    prompts = render(files, vocabulary(files, inventory), digests=digests)
     return run_prompts(files, inventory, prompts, device=device, progress=progress)
 
 
@@ -133,18 +132,6 @@ def run_prompts(
     if record.model_digest != inventory.digest or record.prompts != prompts:
         raise EngineError("the measure process returned a record of another checkpoint or of other prompts")
     return record
-
-
-def _vocabulary(files: Mapping[str, Path], inventory: Inventory) -> int:
-    """Return the rows of the embedding; a configuration that leaves the number to its class is asked through them."""
-    text = text_settings(configuration(files, inventory))
-    size = text.get("vocab_size")
-    embeddings = [tensor for tensor in inventory.tensors if tensor.name.endswith(_EMBEDDING)]
-    if "vocab_size" not in text and len(embeddings) == 1 and embeddings[0].shape:
-        size = embeddings[0].shape[0]
-    if type(size) is not int or size < 1:
-        raise FormatError(f"{CONFIG}: vocab_size is {size!r}, a positive integer is allowed")
-    return size
 
 
 def _entry(prompt: Prompt) -> dict[str, Json]:
