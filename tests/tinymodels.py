@@ -201,11 +201,11 @@ def described(folder: Path, values: Mapping[str, Tensor]) -> TinyModel:
 
 
 def randomise(name: str, value: Tensor) -> None:
-    """Fill a parameter: norms and scales near one, the rest with a spread that keeps activations of order one."""
+    """Fill a parameter: norms and scales near where they begin, the rest so that activations stay of order one."""
     if value.ndim == 0:
         value.fill_(1.0)
     elif ("norm" in name and name.endswith("weight")) or name.endswith(("scale", "scalar")):
-        value.normal_(1.0, 0.1)
+        value.add_(0.1 * torch.randn_like(value))
     elif value.ndim == 1 or name.endswith("bias"):
         value.normal_(0.0, 0.2)
     elif "embed_tokens" in name:
