@@ -58,7 +58,7 @@ def stream(
             hidden = running.residual(ids, on_layer)
         rows = hidden.flatten(0, 1)[taps.positions.to(where)]
         return Streamed(
-            logits=head.logits(rows, running.head_rows(), planned.head.shape[0]),
+            logits=head.logits(rows, running.head_rows(), planned.head.shape[0], softcap=built.softcap),
             hidden=hidden,
             residual=residual,
             taps=taps,

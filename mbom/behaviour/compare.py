@@ -287,8 +287,8 @@ class _Walk:
             )
         if undecided > MASKED_SHARE * total:
             return "inconclusive", (
-                f"{undecided:,} of {total:,} positions hang on a near tie between experts or keys (margin below {MARGIN:.0e}), "
-                f"at most {MASKED_SHARE:.0%} may"
+                f"{undecided:,} of {total:,} positions hang on a near tie between experts or keys "
+                f"(margin below {MARGIN:.0e}), at most {MASKED_SHARE:.0%} may"
             )
         return "match", (
             f"{total:,} positions through {self.old.layers} layers agree within {worst:.1e}, "

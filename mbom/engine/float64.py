@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mbom.errors import EngineError
 
+STACKED = 3  # dimensions of a parameter that holds one matrix for each expert
 Observer = Callable[[torch.Tensor, int], None]
 
 
@@ -104,6 +105,9 @@ class Skeleton(Float64):  # type: ignore[no-untyped-call]  # as above
             dtype = (kwargs or {}).get("dtype") or torch.get_default_dtype()
             if dtype.is_floating_point:
                 return placeholder(args[0], torch.device("cpu"))
+        # Stacked experts of Llama 4 begin as zeros. No constant has three dimensions; one that did would show as NaN.
+        if func is torch.ops.aten.zeros.default and len(args[0]) == STACKED:
+            return placeholder(args[0], torch.device("cpu"))
         if func._schema.is_mutable and args and isinstance(args[0], torch.Tensor) and _is_placeholder(args[0]):  # noqa: SLF001 - the only way to ask
             return args[0]
         return super().__torch_dispatch__(func, types, args, kwargs)

@@ -97,6 +97,8 @@ def measured(
         trials = choose(planned, checkpoint.records, count=sensitivity, model_digest=inventory.digest)
         model = StreamedModel(built, conversion, planned, checkpoint, device, sketches=Sketches(key=key), trials=trials)
         ids, taps = _batch(prompts, key, built.vocabulary)
+        if not built.resumable:
+            state = None
         done = state.take_up(model, taps, checkpoint) if state is not None else None
         before = checkpoint.bytes_read
         reporter = Reporter(
@@ -119,7 +121,7 @@ def measured(
             hidden = model.residual(ids, on_layer, done=done)
         reporter.step("output head", 0, 1)
         rows = hidden.flatten(0, 1)[taps.positions.to(hidden.device)]  # (N, H)
-        logits = head.logits(rows, model.head_rows(), built.vocabulary, key)
+        logits = head.logits(rows, model.head_rows(), built.vocabulary, key=key, softcap=built.softcap)
         reporter.step("output head", 1, 1)
         reporter.step("unused tensors", 0, 1)
         unused = model.read_unused()

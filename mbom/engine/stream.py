@@ -203,13 +203,19 @@ class StreamedModel:
         Returns:
             (prompts, positions, hidden size) float64, normalised as the output head expects it.
         """
+        inputs = {}
         if done is None:
-            embedded = self._embedded(ids)
+            inputs["inputs_embeds"] = self._embedded(self.stock.embedding, self.plan.embedding, ids)
         else:
-            embedded, self._experts_done = done.hidden.to(self._device), done.experts
+            # No layer that runs sees it, so of several parallel streams any one will do.
+            given = done.hidden if done.hidden.ndim == 3 else done.hidden[:, :, 0]
+            inputs["inputs_embeds"], self._experts_done = given.to(self._device), done.experts
+        if self.stock.layer_embedding is not None and self.plan.layer_embedding is not None:
+            rows = self._embedded(self.stock.layer_embedding, self.plan.layer_embedding, ids)
+            inputs["per_layer_inputs"] = rows.reshape(*ids.shape, len(self.stock.layers), -1)
         self._load("")
         with torch.no_grad(), self.mode, self._hooks(ids.to(self._device), on_layer, done):
-            output = self.stock.base(inputs_embeds=embedded, use_cache=False)
+            output = self.stock.base(**inputs, use_cache=False)
         self._drop("")
         result = output.last_hidden_state
         assert isinstance(result, torch.Tensor)
@@ -249,7 +255,10 @@ class StreamedModel:
     def _rows(self, weight: Weight, parameter: str | None) -> Iterator[torch.Tensor]:
         """Yield a matrix in float64 by blocks of rows, and sketch it under the name of a parameter."""
         passing = self.begin(weight)
-        sketch = self.sketches.by_rows(self.described(parameter), rows=True) if parameter is not None else None
+        sketch = None
+        if parameter is not None:
+            ends = (self.stock.embedding, self.stock.head)
+            sketch = self.sketches.by_rows(self.described(parameter), rows=parameter in ends)
         while passing.position < weight.shape[0]:
             block = passing.read(min(HEAD_ROWS, weight.shape[0] - passing.position))
             if sketch is not None:
@@ -260,15 +269,23 @@ class StreamedModel:
         if sketch is not None:
             sketch.finish()
 
-    def _embedded(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return the embedding's rows for (prompts, positions) ids."""
+    def _embedded(self, parameter: str, weight: Weight, ids: torch.Tensor) -> torch.Tensor:
+        """Embed (prompts, positions) ids by the stock module that ``parameter`` belongs to."""
         wanted, where = torch.unique(ids, return_inverse=True)  # ascending
+        if int(wanted[-1]) >= weight.shape[0]:
+            raise FormatError(f"{weight.name}: a prompt has token {int(wanted[-1])}, there are {weight.shape[0]} rows")
         kept, first = [], 0
-        for block in self._rows(self.plan.embedding, self.stock.embedding):
+        for block in self._rows(weight, parameter):
             inside = wanted[(wanted >= first) & (wanted < first + block.shape[0])] - first
             kept.append(block[inside.to(block.device)])
             first += block.shape[0]
-        return torch.cat(kept)[where.to(self._device)]
+        module = self.stock.model.get_submodule(parameter.rpartition(".")[0])
+        rows = {"weight": torch.cat(kept)}  # (distinct ids, width)
+        with torch.no_grad(), self.mode:
+            # Some modules scale what they look up. The scale is a float64 constant like any other, where narrower
+            # runs round it to the type of the weights: Gemma's square root of 3072 to 55.5 in bfloat16.
+            embedded: torch.Tensor = torch.func.functional_call(module, rows, (where.to(self._device),))
+        return embedded
 
     @contextmanager
     def _hooks(

@@ -28,6 +28,17 @@ def test_blocks_of_any_size_give_what_the_whole_matrix_gives(rows: int) -> None:
     assert torch.allclose(found.projection, projection, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("rows", [7, 300])
+def test_capped_logits_are_those_of_the_whole_row(rows: int) -> None:
+    expected = 2.5 * torch.tanh(HIDDEN @ MATRIX.T / 2.5)
+    found = logits(HIDDEN, torch.split(MATRIX, rows), 300, softcap=2.5)
+    assert torch.allclose(found.top, expected.topk(64, dim=1).values, rtol=1e-13, atol=0)
+    assert torch.allclose(found.logsumexp, expected.logsumexp(1), rtol=1e-14, atol=0)
+    directions = torch.from_numpy(signs("logits", (300, 64))).to(torch.float64)
+    projection = (expected - expected.mean(1, keepdim=True)) @ directions / math.sqrt(300)
+    assert torch.allclose(found.projection, projection, rtol=0, atol=1e-13)
+
+
 def test_a_large_common_offset_costs_no_precision_in_the_projection() -> None:
     shift = 1e6 * HIDDEN[0] / (HIDDEN[0] @ HIDDEN[0])  # adds 1e6 to every logit of the first position
     plain, shifted = run(MATRIX, 64), run(MATRIX + shift, 64)
