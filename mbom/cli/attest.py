@@ -53,7 +53,7 @@ def attest(
     everything: bool,
     force: bool,
     device: engine.Device,
-    time_limit: float | None,
+    time_limit: int | None,
     quiet: bool,
 ) -> None:
     """Hash, measure, describe and sign a checkpoint.

@@ -17,7 +17,7 @@ device = click.option(
 )
 time_limit = click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.IntRange(min=1),
     metavar="SECONDS",
     help="Give up the behaviour pass after this time. [default: none]",
 )

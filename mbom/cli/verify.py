@@ -40,7 +40,7 @@ def verify(
     revision: str | None,
     min_time: str | None,
     device: engine.Device,
-    time_limit: float | None,
+    time_limit: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
