@@ -139,6 +139,8 @@ def test_the_child_writes_the_record_that_a_measurement_gives(tmp_path: Path) ->
         "inventory": str(tmp_path / "inventory.json"),
         "prompts": [engine._entry(item) for item in seeded(256)],
         "device": "cpu",
+        "challenge": None,
+        "sensitivity": 0,
         "json": str(tmp_path / "behaviour.json"),
         "safetensors": str(tmp_path / "behaviour.safetensors"),
         "isolation": ["none"],
