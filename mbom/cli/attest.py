@@ -57,7 +57,7 @@ def attest(
     sensitivity: int,
     device: engine.Device,
     resume: bool,
-    time_limit: float | None,
+    time_limit: int | None,
     quiet: bool,
 ) -> None:
     """Hash, measure, describe and sign a checkpoint.

@@ -26,7 +26,7 @@ sensitivity = click.option(
 )
 time_limit = click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.IntRange(min=1),
     metavar="SECONDS",
     help="Give up the behaviour pass after this time. [default: none]",
 )

@@ -42,7 +42,7 @@ def verify(
     min_time: str | None,
     device: engine.Device,
     resume: bool,
-    time_limit: float | None,
+    time_limit: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
