@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from mbom.behaviour.record import check_nonce
+from mbom.errors import FormatError, UsageError
+
 PATH = click.Path(path_type=Path)
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print data and errors only.")
@@ -15,3 +18,17 @@ device = click.option(
     show_default=True,
     help="Where the behaviour pass runs; auto takes CUDA where there is one.",
 )
+
+
+def nonce(given: str | None) -> str | None:
+    """Return what ``--challenge`` was given.
+
+    Raises:
+        UsageError: for a nonce of another form than a record can hold.
+    """
+    if given is not None:
+        try:
+            check_nonce(given, what="--challenge")
+        except FormatError as error:
+            raise UsageError(f"{error}; `openssl rand -hex 16` makes a good one") from error
+    return given
