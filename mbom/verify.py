@@ -341,6 +341,8 @@ class _Procedure:
             raise _Skip("the attester recorded no behaviour", asked=self.measure is not None)
         record = Record.from_bytes(self._member(bundle.BEHAVIOUR), self._member(bundle.BEHAVIOUR_NUMBERS))
         self._hold_record_against(record, "the record")
+        if record.challenge is not None:
+            raise RefusedError("the record answers a challenge; only the fixed one belongs into a bundle")
         coverage = record.coverage
         if described is not None:
             summary = bom.BehaviourSummary.of(record, self._member(bundle.BEHAVIOUR))

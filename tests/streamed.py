@@ -6,7 +6,7 @@ import torch
 from tinymodels import TinyModel
 from torch import Tensor
 
-from mbom.engine import head, stock, weights
+from mbom.engine import encodings, head, stock
 from mbom.engine.checkpoint import Checkpoint
 from mbom.engine.head import Logits
 from mbom.engine.plan import plan
@@ -44,7 +44,7 @@ def stream(
     with Checkpoint(model.files, tensors) as checkpoint:
         built = stock.build(model.config, tensors=len(tensors), device=where)
         conversion = stock.Conversion(built)
-        values = weights.weights(checkpoint.records, model.config.get("quantization_config"))
+        values = encodings.weights(checkpoint.records, model.config.get("quantization_config"))
         planned = plan(built, conversion, values, checkpoint.records)
         running = StreamedModel(built, conversion, planned, checkpoint, where, sketches=Sketches())
         taps = Taps(positions=torch.arange(ids.numel()) if positions is None else positions)

@@ -287,7 +287,7 @@ class _Walk:
             )
         if undecided > MASKED_SHARE * total:
             return "inconclusive", (
-                f"{undecided:,} of {total:,} positions hang on a near tie between experts (margin below {MARGIN:.0e}), "
+                f"{undecided:,} of {total:,} positions hang on a near tie between experts or keys (margin below {MARGIN:.0e}), "
                 f"at most {MASKED_SHARE:.0%} may"
             )
         return "match", (

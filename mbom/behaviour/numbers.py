@@ -56,7 +56,8 @@ class Numbers:
         router_layers: int32 (R,), the layer that each router belongs to, ascending.
         router_ids: uint16 (R, N, K), the chosen experts, ascending.
         router_margin: float64 (R, N), the smallest relative distance between the last chosen and the first rejected
-            score, over every choice that the router made; infinite where nothing was rejected.
+            score, over every choice that the router made, and every choice of keys that attention made since the router
+            before; infinite where nothing was rejected.
         sketches: float64 (S,), of every weight in the order of the record's list, each (slices, values) in C order: see
             ``mbom.behaviour.sketches``.
         embedding_rows: float64 (V,), each row of the embedding times ``row_signs``.

@@ -8,9 +8,9 @@ import click
 
 from mbom import attest as verb
 from mbom import engine
-from mbom.cli import options, trust
+from mbom.cli import folders, options, trust
 from mbom.cli.console import Display, shown, size
-from mbom.cli.summary import headline, measured
+from mbom.cli.summary import headline, measured, trials
 from mbom.errors import EngineError, UsageError
 from mbom.signing import public_path
 from mbom.source import open_source
@@ -39,7 +39,10 @@ def created() -> datetime:
 @click.option("--no-behaviour", is_flag=True, help="Leave out the behaviour pass.")
 @click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
+@options.sensitivity
 @options.device
+@options.resume
+@options.time_limit
 @options.quiet
 def attest(
     *,
@@ -50,7 +53,10 @@ def attest(
     no_behaviour: bool,
     everything: bool,
     force: bool,
+    sensitivity: int,
     device: engine.Device,
+    resume: bool,
+    time_limit: float | None,
     quiet: bool,
 ) -> None:
     """Hash, measure, describe and sign a checkpoint.
@@ -62,6 +68,8 @@ def attest(
       mbom attest openai/gpt-oss-120b
       mbom attest ./models/mine --key release.pem -o mine.mbom
     """
+    if sensitivity and no_behaviour:
+        raise UsageError("--sensitivity and --no-behaviour exclude each other")
     if key is not None and unsigned:
         raise UsageError("--key and --unsigned exclude each other")
     if not no_behaviour and (missing := engine.available()) is not None:
@@ -76,7 +84,16 @@ def attest(
             folder,
             created=created(),
             signer=signer,
-            measure=None if no_behaviour else engine.Measurement(device=device, progress=on_measure),
+            measure=None
+            if no_behaviour
+            else engine.Measurement(
+                device=device,
+                sensitivity=sensitivity,
+                states=folders.states(),
+                resume=resume,
+                progress=on_measure,
+                time_limit=time_limit,
+            ),
             everything=everything,
             force=force,
             on_scan=on_scan,
@@ -84,6 +101,8 @@ def attest(
         )
     if done.record is not None:
         display.fact("measured", measured(done.record))
+        if done.record.sensitivity:
+            display.fact("trials", trials(done.record))
     display.fact("signed", "no" if signer is None else signer.identity)
     total = size(sum(len(data) for data in done.members.values()))
     display.line(f"{shown(folder)}   {len(done.members)} members, {total}")

@@ -7,9 +7,9 @@ import click
 
 from mbom import engine
 from mbom import measure as verb
-from mbom.cli import options
+from mbom.cli import folders, options
 from mbom.cli.console import Display, shown, size
-from mbom.cli.summary import Announced, headline, measured
+from mbom.cli.summary import Announced, headline, measured, trials
 from mbom.errors import EngineError
 from mbom.inventory.record import model_object
 from mbom.source import open_source
@@ -21,7 +21,10 @@ from mbom.strictjson import Json
 @click.option("--challenge", metavar="NONCE", help="Measure under a nonce: what another person made up just now.")
 @click.option("-o", "--output", type=options.PATH, help="The record to write, a folder. [default: NAME.record]")
 @click.option("--force", is_flag=True, help="Replace a record that exists.")
+@options.sensitivity
 @options.device
+@options.resume
+@options.time_limit
 @options.as_json
 @options.quiet
 def measure(
@@ -30,7 +33,10 @@ def measure(
     challenge: str | None,
     output: Path | None,
     force: bool,
+    sensitivity: int,
     device: engine.Device,
+    resume: bool,
+    time_limit: float | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -52,18 +58,28 @@ def measure(
         raise EngineError(missing)
     display = Display(quiet=quiet)
     what = "the checkpoint on the fixed prompts" if nonce is None else f"the checkpoint under the challenge {nonce!r}"
+    run = engine.Measurement(
+        device=device,
+        challenge=nonce,
+        sensitivity=sensitivity,
+        states=folders.states(),
+        resume=resume,
+        time_limit=time_limit,
+    )
     with display.scanning() as on_scan:
         source = open_source(checkpoint, on_bytes=on_scan.fetched)
         folder = output or Path(f"{source.origin.name}.record")
         done = verb.measure(
             source,
             folder,
-            run=Announced(display=display, what=what, device=device, challenge=nonce),
+            run=Announced(display=display, what=what, run=run),
             force=force,
             on_scan=on_scan,
             on_survey=lambda survey: headline(display, survey),
         )
     display.fact("measured", measured(done.record))
+    if done.record.sensitivity:
+        display.fact("trials", trials(done.record))
     display.line(f"{shown(folder)}   {size(done.size)}, of model {done.inventory.digest}")
     display.line(f"next: mbom compare {shown(folder)} OTHER_RECORD")
     display.data(json.dumps(_written(folder, done), indent=1, ensure_ascii=False) if as_json else str(folder))

@@ -1,11 +1,11 @@
 """What commands say of a checkpoint and of a measurement, in a line each; and measurements that say what they are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mbom import engine
-from mbom.behaviour.record import Record
+from mbom.behaviour.record import SKETCH_LIMIT, Record
 from mbom.cli.console import Display, count, size
 from mbom.inventory import Inventory, Survey
 
@@ -16,15 +16,13 @@ class Announced:
 
     display: Display
     what: str
-    device: engine.Device
-    challenge: str | None = None
+    run: engine.Measurement
 
     def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
         """Measure a checkpoint."""
         self.display.fact("measuring", self.what)
         with self.display.measuring() as progress:
-            run = engine.Measurement(device=self.device, challenge=self.challenge, progress=progress)
-            return run(files, inventory)
+            return replace(self.run, progress=progress)(files, inventory)
 
 
 def headline(display: Display, survey: Survey) -> None:
@@ -53,4 +51,14 @@ def measured(record: Record) -> str:
     return (
         f"{record.runtime.precision} · {record.runtime.device} · {record.positions:,} positions · "
         f"{coverage.layers} layers{reached}"
+    )
+
+
+def trials(record: Record) -> str:
+    """Say how sharp a record is by its trials of single weights; it has at least one."""
+    factors = [flip.error / SKETCH_LIMIT for flip in record.sensitivity]
+    seen = sum(factor > 1 for factor in factors)
+    return (
+        f"{seen} of {len(factors)} single weights moved by one unit in the last place show, "
+        f"the least of them {min(factors):.1e} times above the limit"
     )

@@ -10,7 +10,7 @@ import click
 from mbom import bundle as bundles
 from mbom import engine
 from mbom import verify as verb
-from mbom.cli import options, trust
+from mbom.cli import folders, options, trust
 from mbom.cli.console import Display
 from mbom.cli.summary import Announced
 from mbom.digest import GIT_HEX
@@ -29,6 +29,8 @@ from mbom.source import open_source
 @click.option("--revision", metavar="HEX", help="Demand this commit, 40 hex digits.")
 @click.option("--min-time", metavar="DATE", help="Demand an attestation made at this UTC date or later: 2026-11-02.")
 @options.device
+@options.resume
+@options.time_limit
 @options.as_json
 @options.quiet
 @click.pass_context
@@ -45,6 +47,8 @@ def verify(
     revision: str | None,
     min_time: str | None,
     device: engine.Device,
+    resume: bool,
+    time_limit: float | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -76,23 +80,24 @@ def verify(
             expected = replace(
                 expected, repo=expected.repo or origin.repo, revision=expected.revision or origin.revision
             )
+        run = engine.Measurement(device=device, states=folders.states(), resume=resume, time_limit=time_limit)
         asked = None
         if nonce is not None and reference is not None:
-            under = f"under the challenge {nonce!r}"
             other = Path(reference)
             asked = verb.Challenge(
                 nonce=nonce,
-                measure=Announced(display=display, what=f"the checkpoint {under}", device=device, challenge=nonce),
+                measure=_challenged(display, "the checkpoint", run, nonce),
                 reference=other if bundles.holds_record(other) else open_source(reference, on_bytes=on_scan.fetched),
-                measure_reference=Announced(
-                    display=display, what=f"the reference {under}", device=device, challenge=nonce
+                # The two have equal digests; what one came to before an interruption must not stand in for the other.
+                measure_reference=_challenged(
+                    display, "the reference", replace(run, states=folders.states() / "reference"), nonce
                 ),
             )
         verdict = verb.verify(
             bundle,
             verifier=verifier,
             checkpoint=source,
-            measure=Announced(display=display, what="the checkpoint", device=device) if behaviour else None,
+            measure=Announced(display=display, what="the checkpoint", run=run) if behaviour else None,
             asked=asked,
             expected=expected,
             on_scan=on_scan,
@@ -102,6 +107,10 @@ def verify(
     else:
         display.verdict(verdict)
     context.exit(verdict.exit_code)
+
+
+def _challenged(display: Display, what: str, run: engine.Measurement, nonce: str) -> Announced:
+    return Announced(display=display, what=f"{what} under the challenge {nonce!r}", run=replace(run, challenge=nonce))
 
 
 def _nonce(challenge: str | None, reference: str | None, checkpoint: str | None) -> str | None:

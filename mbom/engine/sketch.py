@@ -1,6 +1,7 @@
 """Sketches of weights as they pass by: what ``mbom.behaviour.sketches`` defines, computed in float64 on the device."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,11 +9,32 @@ import torch
 from numpy.typing import NDArray
 
 from mbom.behaviour import sketches
+from mbom.behaviour.differences import row_errors
 from mbom.behaviour.projection import FIXED
-from mbom.behaviour.sketches import Sketched
+from mbom.behaviour.sketches import Flip, Sketched
+from mbom.engine.weights import Moved
 from mbom.errors import EngineError
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What moving one stored element changes: ``sketch`` (values,) of a slice, and ``row`` where rows are projected."""
+
+    weight: str
+    slice: int
+    stored: str
+    element: int
+    sketch: Floats
+    row: tuple[int, float] | None = None
+
+
+def change(weight: Sketched, index: int, moved: Moved, sketch: Floats, row: tuple[int, float] | None = None) -> Change:
+    """Return what a trial changes in slice ``index`` of a weight."""
+    return Change(
+        weight=weight.name, slice=index, stored=moved.trial.stored, element=moved.element, sketch=sketch, row=row
+    )
 
 
 @dataclass(kw_only=True)
@@ -24,12 +46,14 @@ class Sketches:
         weights: what is sketched, by name.
         values: for each of them (slices, values), NaN until its slice was there.
         rows: for the embedding and the output head the projection of each row, by name.
+        changes: what the trials of the sensitivity test would have changed.
     """
 
     key: bytes = FIXED
     weights: dict[str, Sketched] = field(default_factory=dict)
     values: dict[str, Floats] = field(default_factory=dict)
     rows: dict[str, Floats] = field(default_factory=dict)
+    changes: list["Change"] = field(default_factory=list)
     _drawn: dict[tuple[str, str, int, int], torch.Tensor] = field(default_factory=dict)
 
     def begin(self, weight: Sketched) -> None:
@@ -43,8 +67,9 @@ class Sketches:
         self._put(weight, index, self.of(weight, values))
 
     def whole(self, weight: Sketched, values: torch.Tensor) -> None:
-        """Sketch a weight that is there as a whole."""
+        """Sketch a weight that is there as a whole; tables of indices count as numbers."""
         self.begin(weight)
+        values = values.to(torch.float64)
         if weight.slices == 1:
             self.slice(weight, 0, values)
         elif values.ndim == 2:  # each row is a vector of its own
@@ -59,6 +84,35 @@ class Sketches:
         """Return what sketches a matrix that comes in blocks; ``rows`` keeps a projection of each row too."""
         self.begin(weight)
         return RowSketch(weight, self, rows=rows)
+
+    def tried(self, weight: Sketched, index: int, moved: Iterable[Moved]) -> None:
+        """Note what moving elements of a weight, or of its slice ``index``, changes; take its sketch before."""
+        for each in moved:
+            difference, at = each.difference, index
+            if weight.slices > 1 and difference.ndim == 2 and len(weight.shape) == 2:
+                at = int(difference.abs().amax(1).argmax())
+                difference = difference[at]
+            sketch = self.of(weight, difference).cpu().numpy()
+            self.changes.append(change(weight, at, each, sketch))
+
+    def flips(self) -> tuple[Flip, ...]:
+        """Return how far above the noise each trial would have shown, after the whole pass."""
+        found = []
+        for each in self.changes:
+            before = self.values[each.weight]
+            after = before.copy()
+            after[each.slice] += each.sketch
+            error = row_errors(before, after)[each.slice]
+            if each.row is not None:
+                row, amount = each.row
+                projected = self.rows[each.weight][:, None]
+                turned = projected.copy()
+                turned[row] += amount
+                error = max(error, row_errors(projected, turned)[row])
+            found.append(
+                Flip(weight=each.weight, slice=each.slice, stored=each.stored, element=each.element, error=float(error))
+            )
+        return tuple(found)
 
     def collected(self) -> tuple[tuple[Sketched, ...], Floats]:
         """Return all weights by ascending name, and their sketches one after the other.
@@ -125,6 +179,20 @@ class RowSketch:
         if self._signs is not None:
             self._projections.append((matrix @ float64(torch.from_numpy(self._signs), matrix.device)).cpu())
         self._position = end
+
+    def tried(self, moved: Iterable[Moved]) -> None:
+        """Note what moving elements of the next rows changes; to be called before ``add``."""
+        for each in moved:
+            difference = each.difference.flatten(0, -2)
+            end = self._position + difference.shape[0]
+            summed = float64(self._left[self._position : end], difference.device).T @ difference
+            row = None
+            if self._signs is not None:
+                at = int(difference.abs().amax(1).argmax())
+                amount = difference[at] @ float64(torch.from_numpy(self._signs), difference.device)
+                row = (self._position + at, float(amount))
+            sketch = self._collection.closed(self._weight, summed).cpu().numpy()
+            self._collection.changes.append(change(self._weight, 0, each, sketch, row))
 
     def finish(self) -> None:
         """Put the sketch into the collection, after the last row."""
