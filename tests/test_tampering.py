@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attesting import CREATED, Scene, copy_scene, failed, new_signer, passing_off
+from attesting import CREATED, Scene, change_tensor, copy_scene, failed, new_signer, passing_off
 from safetensors.numpy import load as load_numbers
 from safetensors.numpy import save as save_numbers
 
@@ -367,19 +367,6 @@ def router_row(scene: Scene) -> None:
         return (values.view(np.uint32) >> 16).astype(np.uint16).tobytes()
 
     change_tensor(scene, "model.layers.1.mlp.router.weight", change)
-
-
-def change_tensor(scene: Scene, name: str, change: Callable[[bytes], bytes]) -> None:
-    """Change the bytes of one stored tensor in place, finding them by the format's own rules."""
-    index = json.loads((scene.checkpoint / "model.safetensors.index.json").read_bytes())
-    path = scene.checkpoint / index["weight_map"][name]
-    data = path.read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    start, end = (8 + length + offset for offset in json.loads(data[8 : 8 + length])[name]["data_offsets"])
-    changed = change(data[start:end])
-    assert len(changed) == end - start
-    assert changed != data[start:end]
-    path.write_bytes(data[:start] + changed + data[end:])
 
 
 IMPOSTORS: dict[str, tuple[Tamper, str]] = {
