@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from mbom.behaviour.numbers import SIZE_LIMIT
-from mbom.behaviour.prompts import Prompt
-from mbom.behaviour.record import JSON_LIMIT, JSON_NAME, NUMBERS_NAME, Record
+from mbom.behaviour.projection import challenge_key
+from mbom.behaviour.prompts import Prompt, challenged
+from mbom.behaviour.record import JSON_LIMIT, JSON_NAME, NUMBERS_NAME, Record, check_nonce
 from mbom.engine import process
 from mbom.engine.sidefiles import CONFIG, configuration, content
 from mbom.errors import EngineError, FormatError
@@ -56,14 +57,15 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """``measure`` with a device and a place for its reports, as attesting and verifying call it."""
+    """``measure`` with a device, a nonce and a place for its reports, as attesting and verifying call it."""
 
     device: Device = "auto"
+    challenge: str | None = None
     progress: Callable[[MeasureProgress], None] | None = None
 
     def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
         """Measure a checkpoint."""
-        return measure(files, inventory, device=self.device, progress=self.progress)
+        return measure(files, inventory, device=self.device, challenge=self.challenge, progress=self.progress)
 
 
 def available() -> str | None:
@@ -82,6 +84,7 @@ def measure(
     inventory: Inventory,
     *,
     device: Device = "auto",
+    challenge: str | None = None,
     progress: Callable[[MeasureProgress], None] | None = None,
 ) -> Record:
     """Run a checkpoint on the fixed prompts in a child process and return what it computed.
@@ -90,20 +93,26 @@ def measure(
         files: where each file of the checkpoint lies on this machine, by name.
         inventory: the digests that the bytes must have as they are read.
         device: "auto" takes a CUDA device where there is one.
+        challenge: a nonce that the tails of the prompts and all signs are drawn under; None for the fixed record.
         progress: called after each step.
 
     Raises:
         EngineError: when the extra is missing, or the model cannot be run here.
-        RefusedError: when a file is not what the inventory says, or contradicts another.
+        RefusedError: when a file is not what the inventory says, or contradicts another; for a nonce of another form.
     """
+    if challenge is not None:
+        check_nonce(challenge, what="challenge")
     lack = available()
     if lack is not None:
         raise EngineError(lack)
     from mbom.engine.render import render  # noqa: PLC0415 - needs the extra
 
     digests = {file.name: file.sha256 for file in inventory.files}
-    prompts = render(files, _vocabulary(files, inventory), digests=digests)
-    return run_prompts(files, inventory, prompts, device=device, progress=progress)
+    vocabulary = _vocabulary(files, inventory)
+    prompts = render(files, vocabulary, digests=digests)
+    if challenge is not None:
+        prompts = challenged(prompts, vocabulary, challenge_key(inventory.digest, challenge))
+    return run_prompts(files, inventory, prompts, device=device, challenge=challenge, progress=progress)
 
 
 def run_prompts(
@@ -112,6 +121,7 @@ def run_prompts(
     prompts: tuple[Prompt, ...],
     *,
     device: Device,
+    challenge: str | None = None,
     progress: Callable[[MeasureProgress], None] | None,
 ) -> Record:
     """Run a checkpoint on rendered prompts in a child process, and read its record as strictly as a stranger's."""
@@ -122,6 +132,7 @@ def run_prompts(
             "files": {file: str(path.absolute()) for file, path in files.items()},
             "inventory": str(folder / "inventory.json"),
             "prompts": [_entry(prompt) for prompt in prompts],
+            "challenge": challenge,
             "device": device,
             "json": str(folder / JSON_NAME),
             "safetensors": str(folder / NUMBERS_NAME),
@@ -129,7 +140,7 @@ def run_prompts(
         limits = process.Limits(file_bytes=max(JSON_LIMIT, SIZE_LIMIT))
         process.run("measure", request, limits=limits, progress=lambda report: _report(report, progress))
         record = Record.from_bytes(content(folder / JSON_NAME, JSON_LIMIT), content(folder / NUMBERS_NAME, SIZE_LIMIT))
-    if record.model_digest != inventory.digest or record.prompts != prompts:
+    if (record.model_digest, record.challenge, record.prompts) != (inventory.digest, challenge, prompts):
         raise EngineError("the measure process returned a record of another checkpoint or of other prompts")
     return record
 

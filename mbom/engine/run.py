@@ -9,12 +9,15 @@ import torch
 from tokenizers import Tokenizer
 
 from mbom.behaviour.numbers import Numbers
+from mbom.behaviour.projection import FIXED, challenge_key
 from mbom.behaviour.prompts import Prompt
 from mbom.behaviour.record import Coverage, Record, Runtime, summarise
+from mbom.behaviour.sketches import Sketched
 from mbom.engine import head, stock
 from mbom.engine.checkpoint import Checkpoint
 from mbom.engine.plan import plan
 from mbom.engine.sidefiles import TOKENIZER, TOKENIZER_LIMIT, bound, configuration
+from mbom.engine.sketch import Sketches
 from mbom.engine.stream import StreamedModel
 from mbom.engine.taps import Taps
 from mbom.engine.weights import weights
@@ -30,7 +33,7 @@ def in_child(request: dict[str, Json], emit: Emit) -> Json:
 
     Args:
         request: ``files`` (name to path), ``inventory`` (path), ``prompts``, ``device``, ``json`` and ``safetensors``
-            (paths to write), ``isolation`` (what the child process has given up).
+            (paths to write), ``challenge`` (a nonce or null), ``isolation`` (what the child process has given up).
         emit: takes a report after each step.
 
     Raises:
@@ -45,6 +48,7 @@ def in_child(request: dict[str, Json], emit: Emit) -> Json:
         files,
         inventory,
         tuple(_prompt(entry) for entry in fields.objects("prompts")),
+        challenge=fields.optional_text("challenge"),
         device=chosen_device(fields.text("device")),
         isolation=fields.texts("isolation"),
         emit=emit,
@@ -60,21 +64,25 @@ def measured(
     inventory: Inventory,
     prompts: tuple[Prompt, ...],
     *,
+    challenge: str | None = None,
     device: torch.device,
     isolation: tuple[str, ...],
     emit: Emit,
 ) -> Record:
     """Run every prompt through the checkpoint once and return the record of what it computed."""
     config = configuration(files, inventory)
+    key = FIXED if challenge is None else challenge_key(inventory.digest, challenge)
     with Checkpoint(files, inventory.tensors) as checkpoint:
         built = stock.build(config, tensors=len(inventory.tensors), device=device)
         conversion = stock.Conversion(built)
         values = weights(checkpoint.records, config.get("quantization_config"))
-        model = StreamedModel(
-            built, conversion, plan(built, conversion, values, checkpoint.records), checkpoint, device
-        )
-        numbers = _numbers(model, prompts, emit)
+        planned = plan(built, conversion, values, checkpoint.records)
+        model = StreamedModel(built, conversion, planned, checkpoint, device, sketches=Sketches(key=key))
+        logits, taps = _run(model, prompts, key, emit)
         unused = model.read_unused()
+        unread = next(checkpoint.unread(), None)
+        assert unread is None, f"{unread} was not read"
+        sketched, numbers = _numbers(model, logits, taps)
         coverage = Coverage.of(
             prompts,
             numbers,
@@ -88,8 +96,12 @@ def measured(
         prompts=prompts,
         runtime=_runtime(device, isolation),
         coverage=coverage,
+        weights=sketched,
+        embedding=built.embedding,
+        head=None if planned.head is planned.embedding else built.head,
         numbers=numbers,
         summaries=summarise(prompts, numbers, _decoder(files, inventory, prompts)),
+        challenge=challenge,
     )
 
 
@@ -120,7 +132,8 @@ def _prompt(fields: Fields) -> Prompt:
     return prompt
 
 
-def _numbers(model: StreamedModel, prompts: tuple[Prompt, ...], emit: Emit) -> Numbers:
+def _run(model: StreamedModel, prompts: tuple[Prompt, ...], key: bytes, emit: Emit) -> tuple[head.Logits, Taps]:
+    """Run all prompts through the model once."""
     lengths = [len(prompt.token_ids) for prompt in prompts]
     width = max(lengths, default=0)
     if min(lengths, default=0) == 0:
@@ -131,7 +144,7 @@ def _numbers(model: StreamedModel, prompts: tuple[Prompt, ...], emit: Emit) -> N
     if int(ids.max()) >= model.stock.vocabulary:
         raise FormatError(f"a prompt has token {int(ids.max())}, the embedding has {model.stock.vocabulary} rows")
     real = torch.arange(width) < torch.tensor(lengths).unsqueeze(1)  # (prompts, width)
-    taps = Taps(positions=real.flatten().nonzero().squeeze(1))
+    taps = Taps(positions=real.flatten().nonzero().squeeze(1), key=key)
 
     def report(phase: str, done: int, total: int) -> None:
         emit({"phase": phase, "done": done, "total": total, "experts_read": model.experts_read})
@@ -145,17 +158,19 @@ def _numbers(model: StreamedModel, prompts: tuple[Prompt, ...], emit: Emit) -> N
         hidden = model.residual(ids, on_layer)
     report("output head", 0, 1)
     rows = hidden.flatten(0, 1)[taps.positions.to(hidden.device)]  # (N, H)
-    logits = head.logits(rows, model.rows(model.plan.head), model.stock.vocabulary)
+    logits = head.logits(rows, model.head_rows(), model.stock.vocabulary, key)
     report("output head", 1, 1)
-    return _arrays(logits, taps)
+    return logits, taps
 
 
-def _arrays(logits: head.Logits, taps: Taps) -> Numbers:
-    """Put tensors into the record's arrays."""
+def _numbers(model: StreamedModel, logits: head.Logits, taps: Taps) -> tuple[tuple[Sketched, ...], Numbers]:
+    """Put tensors into the record's arrays, with the list of weights that the sketches are of."""
     count = len(taps.positions)
+    sketched, sketches = model.sketches.collected()
+    rows = model.sketches.rows
     choices = taps.choices
     logprobs = logits.top - logits.logsumexp.unsqueeze(1)
-    return Numbers(
+    numbers = Numbers(
         top_ids=logits.top_ids.numpy().astype(np.int32),
         top_logprobs=logprobs.numpy(),
         logsumexp=logits.logsumexp.numpy(),
@@ -168,7 +183,11 @@ def _arrays(logits: head.Logits, taps: Taps) -> Numbers:
         router_margin=np.stack([choice.margin.numpy() for choice in choices])
         if choices
         else np.empty((0, count), dtype=np.float64),
+        sketches=sketches,
+        embedding_rows=rows[model.stock.embedding],
+        head_rows=rows.get(model.stock.head, np.empty(0)),
     )
+    return sketched, numbers
 
 
 def _runtime(device: torch.device, isolation: tuple[str, ...]) -> Runtime:

@@ -255,3 +255,20 @@ def experts_of(stock: Stock, parameter: str) -> int | None:
     shape = getattr(module, name).shape
     stacks = type(module).__name__.endswith("Experts") and len(shape) == 3 and shape[0] == count
     return int(shape[0]) if stacks else None
+
+
+def expert_rows_of(stock: Stock, parameter: str) -> int | None:
+    """Return the number of experts that a matrix has a row for (a router, or the biases of all experts), or None."""
+    path, _, name = parameter.rpartition(".")
+    shape = getattr(stock.model.get_submodule(path), name).shape
+    if len(shape) != 2:
+        return None
+    for block in (path, path.rpartition(".")[0]):
+        counts = {
+            getattr(module, "num_experts", None)
+            for module in stock.model.get_submodule(block).modules()
+            if type(module).__name__.endswith("Experts")
+        }
+        if counts == {shape[0]}:
+            return int(shape[0])
+    return None

@@ -1,9 +1,11 @@
 """The forward pass of a stock model that holds one layer's dense weights and one expert at a time.
 
 Hooks read a layer's weights just before it runs and drop them after. The eager forward of a mixture of experts asks
-its fused parameter for one expert after another, in ascending order; an object that reads from disk answers.
+its fused parameter for one expert after another, in ascending order; an object that reads from disk answers. Every
+weight is sketched as it passes, also those that nothing is computed with.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,23 +13,25 @@ from typing import Any
 import torch
 from torch import nn
 
+from mbom.behaviour.sketches import Sketched
 from mbom.engine.checkpoint import Checkpoint
 from mbom.engine.float64 import Float64
 from mbom.engine.plan import Plan, Source
-from mbom.engine.stock import Conversion, Stock, experts_of
+from mbom.engine.sketch import Sketches
+from mbom.engine.stock import Conversion, Stock, expert_rows_of, experts_of
 from mbom.engine.weights import Weight, WeightPass
 from mbom.errors import FormatError
 
-# Of a matrix that is read by rows: the rows in float64 held at once, and for the embedding, of which few rows are kept,
-# the bytes as they are stored. At 2,048 positions a block of 2,048 tokens makes 32 MiB of logits.
+# Of a matrix that is read by rows: the rows in float64 held at once. At 2,048 positions a block of 2,048 tokens makes
+# 32 MiB of logits. Of other matrices, the values held at once.
 HEAD_ROWS = 2048
-EMBEDDING_BYTES = 16 << 20
+BLOCK_VALUES = 8 << 20
 
 
 class Experts:
     """Stands in for a fused expert parameter (experts, ., .): indexing reads, decodes and merges one expert.
 
-    Experts that nobody asks for are read as well, without decoding, because their bytes are part of the record.
+    Experts that nobody asks for are read as well, because sketches of their weights are part of the record.
     """
 
     def __init__(
@@ -41,37 +45,34 @@ class Experts:
         self._next = 0
         # A tensor that stacks all experts is one pass through the whole layer.
         self._stack = streamed.begin(sources.weight) if isinstance(sources, Source) else None
+        self._sketched = streamed.described(parameter)
+        streamed.sketches.begin(self._sketched)
 
     def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
         """Return the matrix of one expert; indices may only rise, because a digest is computed in order."""
         expert = int(index)
         assert self._next <= expert < self._count, f"{self._parameter}: expert {expert} asked for after {self._next}"
         with self._streamed.mode.paused():
-            self._skip_to(expert)
-            values = self._read(expert)
-        self._next = expert + 1
-        if tuple(values.shape) != self._shape:
-            raise FormatError(f"{self._parameter}: expert {expert} is {list(values.shape)}, not {list(self._shape)}")
-        return values
+            while self._next < expert:
+                self._read()
+            return self._read()
 
     def finish(self) -> int:
         """Read what nobody asked for and return the number of experts."""
-        self._skip_to(self._count)
-        self._next = self._count
+        while self._next < self._count:
+            self._read()
         return self._count
 
-    def _skip_to(self, expert: int) -> None:
-        if self._stack is not None:
-            self._stack.skip(expert - self._next)
-        else:
-            assert isinstance(self._sources, tuple)
-            for sources in self._sources[self._next : expert]:
-                for source in sources:
-                    self._streamed.begin(source.weight).skip()
+    def _read(self) -> torch.Tensor:
+        """Return the matrix of the next expert."""
+        expert, self._next = self._next, self._next + 1
+        values = self._stack.read(1)[0] if self._stack is not None else self._merged(expert)
+        if tuple(values.shape) != self._shape:
+            raise FormatError(f"{self._parameter}: expert {expert} is {list(values.shape)}, not {list(self._shape)}")
+        self._streamed.sketches.slice(self._sketched, expert, values)
+        return values
 
-    def _read(self, expert: int) -> torch.Tensor:
-        if self._stack is not None:
-            return self._stack.read(1)[0]
+    def _merged(self, expert: int) -> torch.Tensor:
         assert isinstance(self._sources, tuple)
         parts = [
             (source.weight.name, str(source.pattern), self._streamed.begin(source.weight).read())
@@ -85,15 +86,24 @@ class StreamedModel:
 
     Attributes:
         mode: the float64 mode that the forward pass runs under.
+        sketches: of the weights read so far.
         experts_read: experts read so far, over all layers.
     """
 
     def __init__(
-        self, stock: Stock, conversion: Conversion, plan: Plan, checkpoint: Checkpoint, device: torch.device
+        self,
+        stock: Stock,
+        conversion: Conversion,
+        plan: Plan,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        *,
+        sketches: Sketches,
     ) -> None:
         self.stock = stock
         self.conversion = conversion
         self.plan = plan
+        self.sketches = sketches
         self.mode = Float64()
         self.experts_read = 0
         self._checkpoint = checkpoint
@@ -129,32 +139,56 @@ class StreamedModel:
         assert isinstance(result, torch.Tensor)
         return result
 
-    def rows(self, weight: Weight) -> Iterator[torch.Tensor]:
-        """Yield a plain matrix in float64 by blocks of rows, in order."""
-        passing = self.begin(weight)
-        while passing.position < weight.shape[0]:
-            yield passing.read(min(HEAD_ROWS, weight.shape[0] - passing.position))
+    def head_rows(self) -> Iterator[torch.Tensor]:
+        """Yield the output matrix in float64 by blocks of rows, in order; a tied one is not sketched again."""
+        tied = self.plan.head is self.plan.embedding
+        return self._rows(self.plan.head, None if tied else self.stock.head)
 
     def read_unused(self) -> tuple[str, ...]:
-        """Read and hash the stored tensors that the forward pass has no place for, and return their names."""
-        names = tuple(self._checkpoint.unread())
-        for name in names:
-            self._checkpoint.stored(name).skip()
-        return names
+        """Read and sketch what the forward pass has no place for; return the names of the stored tensors."""
+        for weight in self.plan.unused:
+            sketched = Sketched(name=weight.name, layer=None, shape=weight.shape, slices=1, executed=False)
+            if len(weight.shape) < 2 or not weight.by_rows:
+                self.sketches.whole(sketched, self.begin(weight).read())
+                continue
+            sketch, passing = self.sketches.by_rows(sketched, rows=False), self.begin(weight)
+            step = max(1, BLOCK_VALUES // max(1, math.prod(weight.shape[1:])))
+            while passing.position < weight.shape[0]:
+                sketch.add(passing.read(min(step, weight.shape[0] - passing.position)))
+            sketch.finish()
+        return tuple(sorted(name for weight in self.plan.unused for name in weight.stored))
+
+    def described(self, parameter: str) -> Sketched:
+        """Return the entry of a parameter in the record's list of weights."""
+        layers = (index for index, (name, _) in enumerate(self.stock.layers) if parameter.startswith(f"{name}."))
+        layer = next(layers, None)
+        experts = None
+        if layer is not None:
+            experts = experts_of(self.stock, parameter) or expert_rows_of(self.stock, parameter)
+        shape = tuple(self.conversion.parameters[parameter].shape)
+        return Sketched(name=parameter, layer=layer, shape=shape, slices=experts or 1)
+
+    def _rows(self, weight: Weight, parameter: str | None) -> Iterator[torch.Tensor]:
+        """Yield a matrix in float64 by blocks of rows, and sketch it under the name of a parameter."""
+        passing = self.begin(weight)
+        sketch = self.sketches.by_rows(self.described(parameter), rows=True) if parameter is not None else None
+        while passing.position < weight.shape[0]:
+            block = passing.read(min(HEAD_ROWS, weight.shape[0] - passing.position))
+            if sketch is not None:
+                sketch.add(block)
+            yield block
+        if sketch is not None:
+            sketch.finish()
 
     def _embedded(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return the embedding's rows for (prompts, positions) ids; the other rows are hashed and forgotten."""
-        weight = self.plan.embedding
-        stored = self._checkpoint.stored(weight.stored[0])
-        row_bytes = (stored.record.end - stored.record.start) // stored.slices
-        step = max(1, EMBEDDING_BYTES // row_bytes)
+        """Return the embedding's rows for (prompts, positions) ids."""
         wanted, where = torch.unique(ids, return_inverse=True)  # ascending
-        kept = []
-        for first in range(0, stored.slices, step):
-            block = stored.read(min(step, stored.slices - first))
-            inside = wanted[(wanted >= first) & (wanted < stored.position)] - first
-            kept.append(weight.decode(block[inside]))
-        return torch.cat(kept)[where].to(self._device)
+        kept, first = [], 0
+        for block in self._rows(self.plan.embedding, self.stock.embedding):
+            inside = wanted[(wanted >= first) & (wanted < first + block.shape[0])] - first
+            kept.append(block[inside.to(block.device)])
+            first += block.shape[0]
+        return torch.cat(kept)[where.to(self._device)]
 
     @contextmanager
     def _hooks(self, on_layer: Callable[[int, torch.Tensor], None]) -> Iterator[None]:
@@ -187,7 +221,9 @@ class StreamedModel:
 
     def _load(self, layer: str) -> None:
         for parameter, weight in self.plan.dense.get(layer, {}).items():
-            self._put(parameter, self.begin(weight).read())
+            values = self.begin(weight).read()
+            self.sketches.whole(self.described(parameter), values)
+            self._put(parameter, values)
         for parameter, stacked in self.plan.stacked.items():
             if parameter.startswith(f"{layer}."):
                 self._put(parameter, Experts(parameter, stacked, self))

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from mbom.behaviour.projection import signs
+from mbom.behaviour.numbers import RESIDUAL_DIMENSIONS
+from mbom.behaviour.projection import FIXED, signs
 from mbom.engine.float64 import Float64
 from mbom.engine.stock import Stock, experts_of
 from mbom.errors import EngineError
-
-RESIDUAL_VALUES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +36,13 @@ class Taps:
 
     Attributes:
         positions: (N,) where the recorded positions lie in the flattened batch; padding is left out.
+        key: what signs are drawn under.
         residual: for each layer (N, 4) float64.
         choices: for each layer with experts.
     """
 
     positions: torch.Tensor
+    key: bytes = FIXED
     residual: list[torch.Tensor] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
 
@@ -55,7 +56,7 @@ class Taps:
         if not bool(rows.isfinite().all()):
             raise EngineError(f"layer {index} computes values that are not finite")
         size = rows.shape[1]
-        directions = torch.from_numpy(signs(f"residual/{index}", (size, RESIDUAL_VALUES))).to(rows.device)
+        directions = torch.from_numpy(signs(f"residual/{index}", (size, RESIDUAL_DIMENSIONS), self.key)).to(rows.device)
         self.residual.append((rows @ directions.to(torch.float64) / math.sqrt(size)).cpu())
 
     @contextmanager

@@ -35,6 +35,11 @@ class Weight:
     stored: tuple[str, ...]
     decode: Callable[..., torch.Tensor]
 
+    @property
+    def by_rows(self) -> bool:
+        """Whether slices of the stored tensors' first dimension are slices of the values' first dimension."""
+        return len(self.stored) == 1
+
 
 class WeightPass:
     """One pass over a weight, by slices of its first dimension, in order."""

@@ -12,6 +12,7 @@ from fullload import FullRun, relative
 from streamed import Streamed, stream
 from tinymodels import TinyModel
 
+from mbom.behaviour.numbers import LOGIT_DIMENSIONS, TOP_TOKENS
 from mbom.behaviour.projection import signs
 
 IDS = torch.randint(3, 256, (2, 24), generator=torch.Generator().manual_seed(1))
@@ -73,7 +74,7 @@ def projected(full: FullRun, layer: int) -> torch.Tensor:
 
 def centred(full: FullRun) -> torch.Tensor:
     rows = full.logits.flatten(0, 1).to(torch.float64)
-    directions = torch.from_numpy(signs("logits", (rows.shape[1], 64)).astype("float64"))
+    directions = torch.from_numpy(signs("logits", (rows.shape[1], LOGIT_DIMENSIONS)).astype("float64"))
     return torch.matmul(rows - rows.mean(1, keepdim=True), directions) / math.sqrt(rows.shape[1])
 
 
@@ -82,7 +83,7 @@ def test_logits_equal_those_of_the_full_model_in_float64(runs: Runs) -> None:
     measured = runs.streamed.logits
     assert relative(measured.logsumexp, expected.logsumexp(1)) <= 1e-12
     assert relative(measured.projection, centred(runs.full)) <= 1e-12
-    top, ids = expected.topk(64, dim=1)
+    top, ids = expected.topk(TOP_TOKENS, dim=1)
     assert torch.equal(measured.top_ids, ids)
     assert relative(measured.top, top) <= 1e-12
 
