@@ -48,7 +48,10 @@ test-gpu: $(VENV)/developer
 
 bench: $(VENV)/user
 	$(BIN)/python bench/hashing.py
+	$(BIN)/python bench/dequantise.py
 	$(BIN)/python bench/behaviour.py
+	$(BIN)/python bench/prompts.py
+	$(BIN)/python bench/offload.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*
