@@ -46,7 +46,7 @@ test-slow: $(VENV)/developer
 test-gpu: $(VENV)/developer
 	$(BIN)/python -m pytest -m gpu
 
-bench: $(VENV)/user
+bench: $(VENV)/developer
 	$(BIN)/python bench/hashing.py
 	$(BIN)/python bench/dequantise.py
 	$(BIN)/python bench/behaviour.py
