@@ -8,6 +8,7 @@ running ends the pass.
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -107,6 +108,7 @@ class Checkpoint:
 
     Attributes:
         records: the inventory's tensors by name.
+        reader: the thread that reads ahead.
         passes: how often each tensor was read from end to end, with the inventory's digest.
         bytes_read: bytes of tensors read so far.
     """
@@ -118,6 +120,7 @@ class Checkpoint:
         missing = {record.file for record in self.records.values()} - set(files)
         if missing:
             raise EngineError(f"{min(missing)}: holds tensors of the inventory, but is not at hand")
+        self.reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mbom-reader")
         self.passes: Counter[str] = Counter()
         self.bytes_read = 0
 
@@ -127,6 +130,7 @@ class Checkpoint:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.reader.shutdown(cancel_futures=True)
         for descriptor in self._open.values():
             os.close(descriptor)
         self._open.clear()

@@ -11,12 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from mbom.behaviour.sketches import Sketched
+from mbom.engine.ahead import Ahead, Item
 from mbom.engine.checkpoint import Checkpoint
 from mbom.engine.float64 import Float64
 from mbom.engine.plan import Plan, Source
@@ -41,15 +43,18 @@ class Experts:
         self, parameter: str, sources: Source | tuple[tuple[Source, ...], ...], streamed: "StreamedModel"
     ) -> None:
         self._parameter = parameter
-        self._sources = sources
         self._streamed = streamed
         self._shape = tuple(streamed.conversion.parameters[parameter].shape[1:])
         self._count = streamed.conversion.parameters[parameter].shape[0]
         self._next = 0
-        # A tensor that stacks all experts is one pass through the whole layer.
-        self._stack = streamed.begin(sources.weight) if isinstance(sources, Source) else None
         self._sketched = streamed.described(parameter)
         streamed.sketches.begin(self._sketched)
+        if isinstance(sources, Source):
+            # A tensor that stacks all experts is one pass through the whole layer.
+            read = partial(_slice, streamed.begin(sources.weight))
+        else:
+            read = partial(self._merged, iter(sources))
+        self._ahead = streamed.ahead(read, self._count)
 
     def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
         """Return the matrix of one expert; indices may only rise, because a digest is computed in order."""
@@ -74,11 +79,7 @@ class Experts:
     def _read(self) -> torch.Tensor:
         """Return the matrix of the next expert."""
         expert, self._next = self._next, self._next + 1
-        if self._stack is not None:
-            values = self._stack.read(1)[0]
-            moved = [replace(each, difference=each.difference[0]) for each in self._stack.take_moved()]
-        else:
-            values, moved = self._merged(expert)
+        values, moved = self._ahead.take()
         if tuple(values.shape) != self._shape:
             raise FormatError(f"{self._parameter}: expert {expert} is {list(values.shape)}, not {list(self._shape)}")
         self._streamed.sketches.tried(self._sketched, expert, moved)
@@ -86,11 +87,10 @@ class Experts:
         self._streamed.on_read()
         return values
 
-    def _merged(self, expert: int) -> tuple[torch.Tensor, list[Moved]]:
-        """Return the matrix that tensors of one expert make up, and what the trials among them change in it."""
-        assert isinstance(self._sources, tuple)
+    def _merged(self, experts: Iterator[tuple[Source, ...]]) -> tuple[torch.Tensor, list[Moved]]:
+        """Return the matrix that tensors of the next expert make up, and what the trials among them change in it."""
         parts, trials = [], []
-        for source in self._sources[expert]:
+        for source in next(experts):
             passing = self._streamed.begin(source.weight)
             parts.append((source.weight.name, str(source.pattern), passing.read()))
             trials += [(len(parts) - 1, each) for each in passing.take_moved()]
@@ -102,6 +102,19 @@ class Experts:
             other = [*parts[:index], (name, pattern, part + each.difference), *parts[index + 1 :]]
             moved.append(replace(each, difference=merged(self._parameter, other)[0] - values))
         return values, moved
+
+
+def _block(passing: WeightPass, count: int | None) -> tuple[torch.Tensor, list[Moved]]:
+    """Return the next ``count`` slices, or what is left, and what the trials in them change."""
+    left = passing.left
+    values = passing.read(None if count is None or count >= left else count)
+    return values, passing.take_moved()
+
+
+def _slice(passing: WeightPass) -> tuple[torch.Tensor, list[Moved]]:
+    """Return the next slice, and what the trials in it change."""
+    values = passing.read(1)[0]
+    return values, [replace(each, difference=each.difference[0]) for each in passing.take_moved()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +203,10 @@ class StreamedModel:
         """Begin a pass over a weight."""
         return WeightPass(weight, self._checkpoint, self._device, trials=self._trials.get(weight.name, ()))
 
+    def ahead(self, read: Callable[[], Item], count: int) -> Ahead[Item]:
+        """Begin to read ``count`` items one ahead of their use."""
+        return Ahead(read, count, reader=self._checkpoint.reader)
+
     def residual(
         self, ids: torch.Tensor, on_layer: Callable[[int, torch.Tensor], None], *, done: "Done | None" = None
     ) -> torch.Tensor:
@@ -236,8 +253,8 @@ class StreamedModel:
                 continue
             sketch, passing = self.sketches.by_rows(sketched, rows=False), self.begin(weight)
             step = max(1, BLOCK_VALUES // max(1, math.prod(weight.shape[1:])))
-            while passing.position < weight.shape[0]:
-                sketch.add(passing.read(min(step, weight.shape[0] - passing.position)))
+            for block, _ in self.ahead(partial(_block, passing, step), math.ceil(weight.shape[0] / step)):
+                sketch.add(block)
                 self.on_read()
             sketch.finish()
         return tuple(sorted(name for weight in self.plan.unused for name in weight.tensors))
@@ -259,10 +276,9 @@ class StreamedModel:
         if parameter is not None:
             ends = (self.stock.embedding, self.stock.head)
             sketch = self.sketches.by_rows(self.described(parameter), rows=parameter in ends)
-        while passing.position < weight.shape[0]:
-            block = passing.read(min(HEAD_ROWS, weight.shape[0] - passing.position))
+        for block, moved in self.ahead(partial(_block, passing, HEAD_ROWS), math.ceil(weight.shape[0] / HEAD_ROWS)):
             if sketch is not None:
-                sketch.tried(passing.take_moved())
+                sketch.tried(moved)
                 sketch.add(block)
             yield block
             self.on_read()
@@ -328,11 +344,13 @@ class StreamedModel:
         return hook
 
     def _load(self, layer: str) -> None:
-        for parameter, weight in self.plan.dense.get(layer, {}).items():
-            passing, sketched = self.begin(weight), self.described(parameter)
-            values = passing.read()
+        dense = self.plan.dense.get(layer, {})
+        passes = (self.begin(weight) for weight in dense.values())
+        read = self.ahead(lambda: _block(next(passes), None), len(dense))
+        for parameter, (values, moved) in zip(dense, read, strict=True):
             if parameter not in self.sketches.weights:  # what lies outside the layers is read again by a resumed run
-                self.sketches.tried(sketched, 0, passing.take_moved())
+                sketched = self.described(parameter)
+                self.sketches.tried(sketched, 0, moved)
                 self.sketches.whole(sketched, values)
             self._put(parameter, values)
             self.on_read()
