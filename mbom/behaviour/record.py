@@ -286,7 +286,7 @@ class Record:
         entries = [_prompt(entry) for entry in fields.objects("prompts")]
         record = cls(
             model_digest=fields.sha256("model_digest"),
-            challenge=fields.optional_text("challenge"),
+            challenge=_text_or_null(fields, "challenge"),
             prompt_set=fields.text("prompt_set"),
             prompts=tuple(prompt for prompt, _ in entries),
             summaries=tuple(summary for _, summary in entries),
@@ -294,7 +294,7 @@ class Record:
             coverage=Coverage.from_fields(fields.object("coverage")),
             weights=tuple(Sketched.from_fields(entry) for entry in fields.objects("weights")),
             embedding=fields.text("embedding"),
-            head=fields.optional_text("head"),
+            head=_text_or_null(fields, "head"),
             sensitivity=tuple(Flip.from_fields(entry) for entry in fields.objects("sensitivity")),
             numbers=Numbers.from_bytes(tensors, what=NUMBERS_NAME),
         )
@@ -400,6 +400,14 @@ def _check_limits(fields: Fields) -> None:
         if found != value:
             raise FormatError(f"{fields.what}: {name!r} is {found}, this version of the record has {value}")
     fields.end()
+
+
+def _text_or_null(fields: Fields, name: str) -> str | None:
+    """Take a member that must be there: there is one way to say that there is none."""
+    value = fields.raw(name)
+    if value is not None and not isinstance(value, str):
+        raise FormatError(f"{fields.what}: {name!r} is neither a string nor null")
+    return value
 
 
 def _prompt(fields: Fields) -> tuple[Prompt, Summary]:

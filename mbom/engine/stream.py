@@ -247,7 +247,7 @@ class StreamedModel:
         """Read and sketch what the forward pass has no place for; return the names of the stored tensors."""
         for weight in self.plan.unused:
             sketched = Sketched(name=weight.name, layer=None, shape=weight.shape, slices=1, executed=False)
-            if len(weight.shape) < 2 or not weight.sliced:
+            if len(weight.shape) < 2 or 0 in weight.shape or not weight.sliced:
                 self.sketches.whole(sketched, self.begin(weight).read())
                 self.on_read()
                 continue

@@ -195,10 +195,12 @@ CONTRADICTIONS: dict[str, tuple[Callable[[dict[str, Tensor]], None], type[MbomEr
         "q_proj.weight: holds F8_E4M3 without a known scale",
     ),
     "a weight that is not a number": (
-        change("model.norm.weight", lambda t: t * float("nan")), EngineError, "not finite",
+        change("model.norm.weight", lambda t: t * float("nan")), EngineError,
+        "model.norm.weight: holds a value that is not finite",
     ),
     "a router that is not a number": (
-        change("model.layers.1.mlp.gate.weight", lambda t: t * float("nan")), EngineError, "not numbers",
+        change("model.layers.1.mlp.gate.weight", lambda t: t * float("nan")), EngineError,
+        "model.layers.1.mlp.gate.weight: holds a value that is not finite",
     ),
 }  # fmt: skip
 
@@ -233,7 +235,7 @@ def test_a_quantised_output_head_is_named(tmp_path: Path) -> None:
 
     model = tinymodels.build("llama", tmp_path, alter=squeeze)
     model.config["quantization_config"] = {"quant_method": "fp8", "weight_block_size": [128, 128]}
-    with pytest.raises(EngineError, match=r"lm_head\.weight: a quantised embedding or output head"):
+    with pytest.raises(EngineError, match=r"lm_head\.weight: an embedding or output head quantised like this"):
         stream(model, IDS)
 
 

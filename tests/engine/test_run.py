@@ -292,7 +292,8 @@ def test_a_gpu_computes_what_the_cpu_computes(family: str, tmp_path: Path) -> No
     if family == "deepseek_v3":
         model = tinymodels.quantise_fp8(model)
     cpu, gpu = measured(model, short(100)).numbers, measured(model, short(100), torch.device("cuda")).numbers
-    for name in ("logsumexp", "logits_projection", "residual_projection", "top_logprobs"):
+    projections = ("logits_projection", "residual_projection", "sketches", "embedding_rows", "head_rows")
+    for name in ("logsumexp", "top_logprobs", *projections):
         expected, found = getattr(cpu, name), getattr(gpu, name)
         assert np.linalg.norm(found - expected) <= 1e-12 * np.linalg.norm(expected), name
     assert np.array_equal(cpu.router_ids, gpu.router_ids)
