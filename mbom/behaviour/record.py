@@ -344,6 +344,7 @@ def check(record: Record) -> None:
     sketches.check(record.weights, layers=record.coverage.layers, sketches=record.numbers.sketches.size, what=JSON_NAME)
     sketches.check_flips(record.sensitivity, record.weights, what=JSON_NAME)
     _check_ends(record)
+    _check_executed(record)
     arrays.check(
         record.numbers,
         positions=record.positions,
@@ -369,6 +370,16 @@ def _check_ends(record: Record) -> None:
     if record.head == record.embedding or (record.head is None) != (record.numbers.head_rows.size == 0):
         rows = record.numbers.head_rows.size
         raise FormatError(f"{JSON_NAME}: the head is {record.head!r}, but {NUMBERS_NAME} has {rows} head_rows")
+
+
+def _check_executed(record: Record) -> None:
+    """Refuse weights that are not executed where every tensor is, and the other way round."""
+    idle = [weight.name for weight in record.weights if not weight.executed]
+    if bool(idle) != bool(record.coverage.tensors_not_executed):
+        raise FormatError(
+            f"{JSON_NAME}: {len(idle)} weights are not executed, but "
+            f"{len(record.coverage.tensors_not_executed)} tensors are not"
+        )
 
 
 def check_nonce(nonce: str, *, what: str) -> None:

@@ -329,6 +329,11 @@ def with_weights(change: Callable[[list[Sketched]], list[Sketched]]) -> Record:
     return replace(MOE, weights=weights, numbers=replace(MOE.numbers, sketches=sketches))
 
 
+def everything_executed() -> Record:
+    record = with_weights(lambda listed: [replace(weight, executed=True) for weight in listed])
+    return replace(record, coverage=replace(record.coverage, tensors_not_executed=()))
+
+
 ids = MOE.prompts[5].token_ids
 OUTLINES: dict[str, tuple[Record, str]] = {
     "one token id": (
@@ -369,7 +374,7 @@ OUTLINES: dict[str, tuple[Record, str]] = {
         "weights: model.layers.4.mtp.weight [64, 32] in 1 slices, not executed, the reference has",
     ),
     "a weight that is used now": (
-        with_weights(lambda listed: [replace(weight, executed=True) for weight in listed]),
+        everything_executed(),
         "weights: model.layers.4.mtp.weight [32, 64] in 1 slices, the reference has",
     ),
     "experts in one piece": (
