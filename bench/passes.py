@@ -94,10 +94,11 @@ def measure(folder: Path, prompts: int) -> dict[str, Any]:
     for owner, name in ((Sketches, "slice"), (Sketches, "whole"), (RowSketch, "add"), (RowSketch, "finish")):
         sketching.time(owner, name)
     scanned = scan(FolderSource(folder))
-    marks: list[tuple[str, float, float]] = []
+    marks: dict[int, tuple[float, float]] = {}  # by layers done
 
     def emit(report: Any) -> None:  # noqa: ANN401 - JSON
-        marks.append((report["phase"], time.monotonic(), cpu_seconds()))
+        if report["phase"] == "layer":
+            marks.setdefault(report["done"], (time.monotonic(), cpu_seconds()))
 
     vocabulary = int(json.loads((folder / "config.json").read_text())["vocab_size"])
     start, cpu = time.monotonic(), cpu_seconds()
@@ -112,14 +113,14 @@ def measure(folder: Path, prompts: int) -> dict[str, Any]:
     sizes = {}
     if prompts == PROMPTS:  # a record of fewer is not one, and does not let itself be written
         sizes = {"json": len(record.to_json()), "safetensors": len(record.to_safetensors())}
-    layers = [mark for mark in marks if mark[0] == "layers"]
+    layers = [mark for _, mark in sorted(marks.items())]
     return {
         "pass": time.monotonic() - start,
         "cpu": cpu_seconds() - cpu,
         "peak_bytes": peak_bytes(),
         "positions": record.positions,
-        "layers": [round(later[1] - earlier[1], 3) for earlier, later in itertools.pairwise(layers)],
-        "layers_cpu": [round(later[2] - earlier[2], 3) for earlier, later in itertools.pairwise(layers)],
+        "layers": [round(later[0] - earlier[0], 3) for earlier, later in itertools.pairwise(layers)],
+        "layers_cpu": [round(later[1] - earlier[1], 3) for earlier, later in itertools.pairwise(layers)],
         "sketches": sketching.seconds,
         "record_bytes": sizes,
         "bytes_read": sum(checkpoint.bytes_read for checkpoint in opened),

@@ -54,7 +54,8 @@ class Experts:
             read = partial(_slice, streamed.begin(sources.weight))
         else:
             read = partial(self._merged, iter(sources))
-        self._ahead = streamed.ahead(read, self._count)
+        self.ahead = streamed.ahead(read, self._count)
+        self.after: Ahead[Any] = self.ahead  # what a layer computes with next: the same expert of another parameter
 
     def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
         """Return the matrix of one expert; indices may only rise, because a digest is computed in order."""
@@ -79,7 +80,8 @@ class Experts:
     def _read(self) -> torch.Tensor:
         """Return the matrix of the next expert."""
         expert, self._next = self._next, self._next + 1
-        values, moved = self._ahead.take()
+        values, moved = self.ahead.take()
+        self.after.begin()
         if tuple(values.shape) != self._shape:
             raise FormatError(f"{self._parameter}: expert {expert} is {list(values.shape)}, not {list(self._shape)}")
         self._streamed.sketches.tried(self._sketched, expert, moved)
@@ -354,9 +356,13 @@ class StreamedModel:
                 self.sketches.whole(sketched, values)
             self._put(parameter, values)
             self.on_read()
-        for parameter, stacked in self.plan.stacked.items():
-            if parameter.startswith(f"{layer}."):
-                self._put(parameter, Experts(parameter, stacked, self))
+        stacked = {name: each for name, each in self.plan.stacked.items() if name.startswith(f"{layer}.")}
+        experts = [Experts(parameter, sources, self) for parameter, sources in stacked.items()]
+        for parameter, first, second in zip(stacked, experts, [*experts[1:], *experts[:1]], strict=True):
+            first.after = second.ahead
+            self._put(parameter, first)
+        if experts:
+            experts[0].ahead.begin()
 
     def _put(self, parameter: str, value: torch.Tensor | Experts) -> None:
         path, _, name = parameter.rpartition(".")

@@ -33,15 +33,25 @@ class Shelf:
 def test_items_come_in_order_and_one_more_is_read_than_was_asked_for() -> None:
     shelf = Shelf()
     with ThreadPoolExecutor(1) as reader:
-        ahead = Ahead(shelf.read, 5, reader=reader)
-        for number in range(1, 5):
-            shelf.wait_for(number)
-            assert ahead.take() == number
-            shelf.wait_for(number + 1)
-            assert shelf.taken == number + 1
-        assert list(ahead) == [5]
+        for number in Ahead(shelf.read, 5, reader=reader):
+            ahead = min(number + 1, 5)
+            shelf.wait_for(ahead)
+            assert shelf.taken == ahead
     assert shelf.taken == 5
     assert shelf.threads.isdisjoint({threading.get_ident()})
+
+
+def test_nothing_is_read_ahead_unless_it_is_begun() -> None:
+    shelf = Shelf()
+    with ThreadPoolExecutor(1) as reader:
+        ahead = Ahead(shelf.read, 3, reader=reader)
+        assert shelf.taken == 0
+        ahead.begin()
+        ahead.begin()
+        assert ahead.take() == 1
+        assert ahead.take() == 2
+        reader.shutdown()
+        assert shelf.taken == 2
 
 
 def test_nothing_is_read_where_nothing_is_to_be_read() -> None:
