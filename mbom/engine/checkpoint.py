@@ -35,12 +35,10 @@ DTYPES = {
 class StoredTensor:
     """One pass over one stored tensor, by slices of its first dimension, in order.
 
-    Slices can be skipped, which reads and hashes them all the same: a digest needs every byte.
-
     Attributes:
         record: what the inventory says of it.
         slices: its number of slices; a scalar is one.
-        position: how many of them have been read or skipped.
+        position: how many of them have been read.
     """
 
     def __init__(self, record: TensorRecord, checkpoint: "Checkpoint") -> None:
@@ -66,17 +64,6 @@ class StoredTensor:
         self._fill(data.numpy().data)
         shape = (count, *self.record.shape[1:]) if self.record.shape else ()
         return data.view(self._dtype).view(shape)
-
-    def skip(self, count: int | None = None) -> None:
-        """Read and hash the next ``count`` slices (all that are left by default) without keeping them."""
-        count = self.slices - self.position if count is None else count
-        self.position += count
-        left = count * self._slice_bytes
-        scratch = memoryview(bytearray(min(CHUNK_BYTES, left)))
-        while left > 0:
-            step = min(left, CHUNK_BYTES)
-            self._fill(scratch[:step])
-            left -= step
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -7,7 +7,8 @@ from itertools import islice
 
 import torch
 
-from mbom.engine.stock import Conversion, Stock, expert_index, experts_of, natural
+from mbom.engine.conversion import Conversion, expert_index, natural
+from mbom.engine.stock import Stock, experts_of
 from mbom.engine.weights import Weight, check_plain, lookup
 from mbom.errors import EngineError, FormatError, RefusedError
 from mbom.inventory.record import TensorRecord

@@ -16,6 +16,7 @@ from mbom.behaviour.sketches import Sketched
 from mbom.engine import head, stock
 from mbom.engine.budget import confine
 from mbom.engine.checkpoint import Checkpoint
+from mbom.engine.conversion import Conversion
 from mbom.engine.encodings import description, weights
 from mbom.engine.plan import plan
 from mbom.engine.reporting import Reporter
@@ -91,7 +92,7 @@ def measured(
     key = FIXED if challenge is None else challenge_key(inventory.digest, challenge)
     with Checkpoint(files, inventory.tensors) as checkpoint:
         built = stock.build(config, tensors=len(inventory.tensors), device=device)
-        conversion = stock.Conversion(built)
+        conversion = Conversion(built)
         values = weights(checkpoint.records, description(config, files, inventory))
         planned = plan(built, conversion, values, checkpoint.records)
         trials = choose(planned, checkpoint.records, count=sensitivity, model_digest=inventory.digest)

@@ -1,15 +1,13 @@
-"""The one place that touches what transformers does not promise to keep: building its models, mapping names.
+"""Stock models of transformers without weights, built from a strictly read configuration.
 
+With ``mbom.engine.conversion`` and ``mbom.engine.attention``, this touches what transformers does not promise to keep.
 Everything here was read in transformers 5.23.0, which the ``engine`` extra pins; ``mbom.engine.available`` and a test
 refuse any other version.
 Classes are chosen by the table below, never by the checkpoint, and no code of a repository is ever imported:
 ``auto_map`` is dropped before the configuration is built.
 """
 
-import re
-import sys
-from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -17,17 +15,13 @@ import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
-from transformers.masking_utils import eager_mask
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
-from mbom.engine import llama4
+from mbom.engine import attention, llama4
 from mbom.engine.float64 import Skeleton, placeholder
 from mbom.engine.sidefiles import text_settings
 from mbom.errors import EngineError, FormatError
@@ -70,25 +64,6 @@ COMPOSITES: Mapping[str, tuple[str, ...]] = {
     "qwen3_5_moe": ("qwen3_5_moe_text",),
 }
 
-# Where composite checkpoints keep the text model, by the two layouts that publishers use, and its own names for it.
-_TEXT_PLACES = (
-    ("model.language_model.", "model."),
-    ("language_model.model.", "model."),
-    ("language_model.lm_head.", "lm_head."),
-)
-
-# Parts of a checkpoint that predict further tokens or see and hear: read and listed, never run.
-_OTHER_PARTS = re.compile(
-    r"mtp\.|(model\.)?"
-    r"(audio_tower|embed_audio|embed_vision|multi_modal_projector|vision_model|vision_tower|visual)\."
-)
-
-# What older tools saved with a layer although it is computed: rotary frequencies.
-_COMPUTED = re.compile(r"\.rotary_emb\.inv_freq$")
-
-# Names of scales and zero points, which belong to a stored format and not to the model.
-_SCALES = re.compile(r"(scale|scale_inv|scales|zero_point|zeros)$")
-
 # Members of config.json that choose code, precision or extra outputs; the engine decides those.
 _DROPPED = frozenset(
     {
@@ -110,20 +85,8 @@ _UNBUILDABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, Ru
 # Members that name the kind of each layer, of which some families make as many layers as there are names.
 _LAYER_LISTS = ("hybrid_override_pattern", "layers_block_type", "layer_types", "mlp_layer_types")
 
-# Packages whose kernels model code prefers, where they are installed, to its own arithmetic in torch. They compute in
-# float32, out of sight of the float64 mode. The entry None makes Python say that there is no such package.
-KERNELS = ("causal_conv1d", "fla", "mamba_ssm")
-for _package in KERNELS:
-    sys.modules.setdefault(_package, None)  # type: ignore[arg-type]  # typeshed leaves None out; Python's docs do not
-
-# Linear attention whose chunks take a number for each pair of their positions and each channel or state: 4 GiB at
-# 2,048 positions of 32 heads with 128 channels. These modules run prompt by prompt, as attention does.
-_CHUNKED = frozenset({"KimiLinearDeltaAttention", "NemotronHMamba2Mixer"})
-
 # Types whose layers hand on more than the residual stream: one of them alone cannot be the first to run.
 _CONNECTED = frozenset({"gemma4", "gemma4_text", "glm_moe_dsa"})
-
-ATTENTION = "mbom_eager"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,52 +120,6 @@ class Stock:
     composite: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """Where a checkpoint tensor goes: a parameter, and the conversion pattern that leads there, if any."""
-
-    parameter: str
-    pattern: str | None
-
-
-def _each_prompt_alone(
-    module: nn.Module,
-    query: torch.Tensor,  # (prompts, heads, positions, head size)
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,  # (1 or prompts, 1, positions, positions)
-    **rest: object,
-) -> tuple[torch.Tensor, None]:
-    """Run the model's own eager attention prompt by prompt: its scores take heads x positions**2 numbers each.
-
-    Where an indexer chose keys, its model code masks the others for the implementation called "eager" alone, and hands
-    the choice, ``indices`` of shape (prompts, positions, chosen), to all others: they are masked here in the same way.
-    """
-    eager = sys.modules[type(module).__module__].eager_attention_forward
-    indices = rest.pop("indices", None)
-    outputs = []
-    for i in range(query.shape[0]):
-        mask = attention_mask[i % attention_mask.shape[0], None] if attention_mask is not None else None
-        one = slice(i, i + 1)
-        if isinstance(indices, torch.Tensor):
-            assert mask is not None  # an indexer takes what is causal from it
-            left = torch.ones_like(mask, dtype=torch.bool).scatter(-1, indices[one, None].long(), False)
-            mask = mask.masked_fill(left, torch.finfo(mask.dtype).min)
-        outputs.append(eager(module, query[one], key[one], value[one], mask, **rest)[0])
-    return torch.cat(outputs), None
-
-
-def _prompts_alone(forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """Return a forward over (prompts, positions, hidden size) that takes one prompt at a time."""
-
-    def alone(hidden_states: torch.Tensor, **rest: object) -> torch.Tensor:
-        return torch.cat([forward(prompt.unsqueeze(0), **rest) for prompt in hidden_states])
-
-    return alone
-
-
-AttentionInterface.register(ATTENTION, _each_prompt_alone)
-AttentionMaskInterface.register(ATTENTION, eager_mask)
 transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # its hints are about training
 
 
@@ -233,7 +150,7 @@ def build(raw: Mapping[str, Json], *, tensors: int, device: torch.device) -> Sto
         _check_architecture(raw, model_type, kind.__name__)
         with Skeleton(), torch.no_grad():
             model = kind._from_config(  # noqa: SLF001 - from_pretrained would read weights
-                config, dtype=torch.float64, attn_implementation=ATTENTION, experts_implementation="eager"
+                config, dtype=torch.float64, attn_implementation=attention.ATTENTION, experts_implementation="eager"
             )
     except (*_UNBUILDABLE, StrictDataclassError) as error:
         _unbuildable(model_type, error)
@@ -346,8 +263,7 @@ def _described(model: Any, device: torch.device, *, composite: bool) -> Stock:  
             module.register_parameter(name, nn.Parameter(empty, requires_grad=False))
         for name, buffer in list(module.named_buffers(recurse=False)):
             setattr(module, name, buffer.to(device))
-        if type(module).__name__ in _CHUNKED:
-            module.forward = _prompts_alone(module.forward)
+        attention.take_prompts_alone(module)
     base = model.base_model if model.base_model is not model else model.model
     by_layer = getattr(base, "embed_tokens_per_layer", None)
     return Stock(
@@ -365,89 +281,6 @@ def _described(model: Any, device: torch.device, *, composite: bool) -> Stock:  
     )
 
 
-class Conversion:
-    """transformers' own mapping of checkpoint names to parameters, and its merging of per-expert tensors."""
-
-    def __init__(self, stock: Stock) -> None:
-        self._model = stock.model
-        self._composite = stock.composite
-        self._layers = tuple(f"{name}." for name, _ in stock.layers)
-        base = getattr(stock.base, "_keys_to_ignore_on_load_unexpected", None) or ()
-        self._ignored = re.compile("|".join(f"(?:{pattern})" for pattern in base) or "(?!)")
-        self._state: dict[str, torch.Tensor] = stock.model.state_dict()
-        transforms = get_model_conversion_mapping(stock.model)
-        self._renamings = [entry for entry in transforms if isinstance(entry, WeightRenaming)]
-        self._converters = [entry for entry in transforms if isinstance(entry, WeightConverter)]
-        self._by_pattern = {pattern: entry for entry in self._converters for pattern in entry.source_patterns}
-
-    @property
-    def parameters(self) -> Mapping[str, torch.Tensor]:
-        """Parameters and persistent buffers by name: what a checkpoint has to fill."""
-        return self._state
-
-    def target(self, name: str) -> Target | None:
-        """Return where the tensor of that name goes, or None when the model has no place for it."""
-        prefix = self._model.base_model_prefix
-        name = self._text_name(name)
-        renamed, pattern = rename_source_key(name, self._renamings, self._converters, prefix, self._state)
-        if renamed not in self._state and name in self._state:
-            renamed, pattern = name, None
-        return Target(parameter=renamed, pattern=pattern) if renamed in self._state else None
-
-    def check_unused(self, name: str) -> None:
-        """Refuse a tensor without a place that looks as if the text model should use it.
-
-        Such a tensor would be listed as not executed, while the publisher's own code may well execute it. What is left
-        are further layers and parts that predict more tokens, see or hear, what the stock class itself says that it
-        ignores, and companions of stored formats.
-
-        Raises:
-            FormatError: naming the tensor.
-        """
-        known = (_OTHER_PARTS.match(name), _COMPUTED.search(name), _SCALES.search(name))
-        text = self._text_name(name)
-        if any(known) or self._ignored.search(text):
-            return
-        inside = text.startswith(self._layers)
-        further = re.match(r"model\.layers\.\d+\.", text) and not inside
-        if inside or (self._composite and not further):
-            raise FormatError(
-                f"{name}: {type(self._model).__name__}, as config.json describes it, has no place for this tensor, "
-                "which is not of a part that is known to be left out"
-            )
-
-    def _text_name(self, name: str) -> str:
-        """Return what a tensor of a composite checkpoint's text model is called where that model stands alone."""
-        if self._composite:
-            for whole, alone in _TEXT_PLACES:
-                if name.startswith(whole):
-                    return alone + name.removeprefix(whole)
-        return name
-
-    def merged(self, parameter: str, sources: Iterable[tuple[str, str, torch.Tensor]]) -> torch.Tensor:
-        """Merge converted tensors into the parameter they make up.
-
-        Args:
-            parameter: the name of the parameter.
-            sources: (checkpoint name, pattern, values), experts in ascending order for each pattern.
-        """
-        sources = list(sources)
-        converter: Any = deepcopy(self._by_pattern[sources[0][1]])
-        for name, pattern, values in sources:
-            converter.add_tensor(parameter, name, pattern, values)
-        result = converter.convert(parameter, model=self._model, config=self._model.config)[parameter]
-        merged: torch.Tensor = result[0] if isinstance(result, list) else result
-        return merged
-
-    def patterns(self, pattern: str) -> int:
-        """Return how many checkpoint tensors (of one expert, where it merges experts) a conversion consumes."""
-        return len(self.sources(pattern))
-
-    def sources(self, pattern: str) -> tuple[str, ...]:
-        """Return the patterns of all tensors that a conversion consumes, one of them given."""
-        return tuple(self._by_pattern[pattern].source_patterns)
-
-
 def is_indexer(module: nn.Module) -> bool:
     """Return whether a module chooses the keys that sparse attention looks at."""
     return type(module).__name__.endswith("Indexer")
@@ -456,17 +289,6 @@ def is_indexer(module: nn.Module) -> bool:
 def routes_by_token(block: nn.Module) -> bool:
     """Return whether a block of experts looks them up by token id instead of choosing them by score."""
     return getattr(block, "is_hash", False) is True
-
-
-def natural(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Return the sort key under which layer 10 follows layer 9."""
-    return tuple(dot_natural_key(name))
-
-
-def expert_index(name: str) -> int | None:
-    """Return the number of the expert that a checkpoint tensor belongs to, or None."""
-    match = re.search(r"\.experts\.(\d{1,6})\.", name)
-    return int(match[1]) if match else None
 
 
 def experts_of(stock: Stock, parameter: str) -> int | None:

@@ -20,10 +20,11 @@ from torch import nn
 from mbom.behaviour.sketches import Sketched
 from mbom.engine.ahead import Ahead, Item
 from mbom.engine.checkpoint import Checkpoint
+from mbom.engine.conversion import Conversion
 from mbom.engine.float64 import Float64
 from mbom.engine.plan import Plan, Source
 from mbom.engine.sketch import Sketches
-from mbom.engine.stock import Conversion, Stock, expert_rows_of, experts_of
+from mbom.engine.stock import Stock, expert_rows_of, experts_of
 from mbom.engine.weights import Moved, Trial, Weight, WeightPass
 from mbom.errors import FormatError
 

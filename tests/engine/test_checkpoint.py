@@ -40,18 +40,18 @@ def test_a_tensor_is_read_as_it_was_stored(name: str, stored: tuple[dict[str, Pa
         assert checkpoint.passes == {name: 1}
 
 
-def test_slices_read_and_skipped_in_turn_give_the_digest_of_the_whole(
+def test_slices_read_in_turn_give_the_digest_of_the_whole(
     stored: tuple[dict[str, Path], Inventory],
 ) -> None:
     files, inventory = stored
     with Checkpoint(files, inventory.tensors) as checkpoint:
         passing = checkpoint.stored("matrix")
         assert torch.equal(passing.read(1), TENSORS["matrix"][:1])
-        passing.skip(2)
+        passing.read(2)
         assert passing.position == 3
         assert torch.equal(passing.read(2), TENSORS["matrix"][3:5])
         assert not checkpoint.passes
-        passing.skip()
+        passing.read()
         assert checkpoint.passes == {"matrix": 1}
         assert checkpoint.bytes_read == 96
 
@@ -85,7 +85,7 @@ def test_a_file_that_ends_early_is_refused(stored: tuple[dict[str, Path], Invent
         Checkpoint(files, inventory.tensors) as checkpoint,
         pytest.raises(RefusedError, match=f"model.safetensors: ends inside {last.name}"),
     ):
-        checkpoint.stored(last.name).skip()
+        checkpoint.stored(last.name).read()
 
 
 def test_a_link_in_place_of_a_file_is_not_followed(stored: tuple[dict[str, Path], Inventory], tmp_path: Path) -> None:

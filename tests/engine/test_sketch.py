@@ -29,6 +29,7 @@ from mbom.behaviour.sketches import Sketched
 from mbom.engine import run, stock
 from mbom.engine import stream as streaming
 from mbom.engine.checkpoint import Checkpoint
+from mbom.engine.conversion import Conversion
 from mbom.engine.encodings import weights
 from mbom.engine.plan import plan
 from mbom.engine.sketch import Sketches
@@ -167,7 +168,7 @@ def test_the_weights_of_a_120b_model_are_listed_as_expected() -> None:
     inventory = shapes.inventory(entries)
     config = json.loads(shapes.config("gpt-oss-120b"))
     built = stock.build(config, tensors=len(entries), device=CPU)
-    conversion = stock.Conversion(built)
+    conversion = Conversion(built)
     records = {tensor.name: tensor for tensor in inventory.tensors}
     planned = plan(built, conversion, weights(records, config["quantization_config"]), records)
     checkpoint = Checkpoint({"model.safetensors": Path("model.safetensors")}, inventory.tensors)

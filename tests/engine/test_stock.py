@@ -12,7 +12,7 @@ import transformers
 from streamed import stream
 
 from mbom import engine
-from mbom.engine import stock
+from mbom.engine import attention, stock
 from mbom.errors import EngineError, FormatError, MbomError
 from mbom.strictjson import Json
 
@@ -250,7 +250,7 @@ for family in ("nemotron_h", "kimi_linear"):
 
 
 def test_kernels_that_are_installed_are_not_taken(tmp_path: Path) -> None:
-    for name in stock.KERNELS:
+    for name in attention.KERNELS:
         (tmp_path / "packages" / name).mkdir(parents=True)
         (tmp_path / "packages" / name / "__init__.py").write_text(FAKE_KERNEL)
     expected = "".join(
