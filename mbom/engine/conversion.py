@@ -13,6 +13,7 @@ import torch
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
 
+from mbom.engine.encodings import scales_activations
 from mbom.engine.stock import Stock
 from mbom.errors import FormatError
 
@@ -31,9 +32,6 @@ _OTHER_PARTS = re.compile(
 
 # What older tools saved with a layer although it is computed: rotary frequencies.
 _COMPUTED = re.compile(r"\.rotary_emb\.inv_freq$")
-
-# Names of scales and zero points, which belong to a stored format and not to the model.
-_SCALES = re.compile(r"(scale|scale_inv|scales|zero_point|zeros)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +76,12 @@ class Conversion:
 
         Such a tensor would be listed as not executed, while the publisher's own code may well execute it. What is left
         are further layers and parts that predict more tokens, see or hear, what the stock class itself says that it
-        ignores, and companions of stored formats.
+        ignores, and scales of quantised activations.
 
         Raises:
             FormatError: naming the tensor.
         """
-        known = (_OTHER_PARTS.match(name), _COMPUTED.search(name), _SCALES.search(name))
+        known = (_OTHER_PARTS.match(name), _COMPUTED.search(name), scales_activations(name))
         text = self._text_name(name)
         if any(known) or self._ignored.search(text):
             return

@@ -35,6 +35,12 @@ ACTIVATIONS = (
 _MODELOPT = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "NVFP4", "W4A16_NVFP4")
 
 
+def scales_activations(name: str) -> bool:
+    """Return whether a tensor is one of ``ACTIVATIONS``."""
+    member = name.rpartition(".")[2]
+    return any(member == kind or member.endswith(f"_{kind}") for kind in ACTIVATIONS)
+
+
 def weights(records: Records, quantization: Json) -> dict[str, Weight]:
     """Return every weight of a checkpoint by name.
 
@@ -90,9 +96,9 @@ def _check_left(records: Records, left: Records, encoded: list[Weight]) -> None:
     modules = {weight.name.removesuffix("weight") for weight in encoded if weight.name.endswith(".weight")}
     stacks = tuple(f"{weight.name}_" for weight in encoded if not weight.name.endswith(".weight"))
     for name in left:
-        module, dot, member = name.rpartition(".")
+        module, dot, _ = name.rpartition(".")
         beside = (module + dot) in modules or name.startswith(stacks)
-        harmless = name.endswith("bias") or any(member == kind or member.endswith(f"_{kind}") for kind in ACTIVATIONS)
+        harmless = name.endswith("bias") or scales_activations(name)
         if name in known and not harmless and not encoded:
             raise FormatError(f"{name}: belongs to a quantised tensor, which config.json does not describe")
         if (name in known or beside) and not harmless:
