@@ -7,10 +7,12 @@ import tinymodels
 import torch
 from tinymodels import TinyModel
 
+from mbom import engine
 from mbom.behaviour.prompts import Prompt, seeded
 from mbom.behaviour.record import Record
 from mbom.engine import run, stock
-from mbom.engine.state import State
+from mbom.engine.state import JSON_NAME, State
+from mbom.errors import EngineError
 from mbom.strictjson import Json
 
 NOT_RESUMED = {"gemma4", "gemma4_text", "glm_moe_dsa"}  # layers share keys and values, or the choice of keys
@@ -68,3 +70,119 @@ def test_a_measurement_goes_on_where_it_was_interrupted(family: str, tmp_path: P
     begun = 0 if family in NOT_RESUMED else 2
     assert (reports[0]["phase"], reports[0]["done"]) == ("layer", begun)
     assert resumed == measured(model, None)
+
+
+def interrupted(tmp_path: Path) -> tuple[TinyModel, State]:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "state").mkdir()
+    model = tinymodels.build("qwen3_moe", tmp_path / "model")
+    state = State(folder=tmp_path / "state", interval=0.0)
+    with pytest.raises(Interrupted):
+        measured(model, state, stop_after(1))
+    return model, state
+
+
+def change_numbers(folder: Path) -> None:
+    path = next(folder.glob("*.safetensors"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def no_json(folder: Path) -> None:
+    (folder / JSON_NAME).write_text("{")
+
+
+def edit(old: str, new: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        text = (folder / JSON_NAME).read_text()
+        assert old in text
+        (folder / JSON_NAME).write_text(text.replace(old, new, 1))
+
+    return damage
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "one bit of the numbers": (change_numbers, "its SHA-256 is not the one"),
+    "numbers that are gone": (lambda folder: next(folder.glob("*.safetensors")).unlink(), "cannot be read"),
+    "no JSON": (no_json, "JSON"),
+    "another format": (edit("measure-state:v1", "measure-state:v9"), "only 'urn:mbom:measure-state:v1' is known"),
+    "a member more": (edit('"schema"', '"note": 1, "schema"'), "unknown member 'note'"),
+    "a member less": (edit('"rows"', '"row"'), "'rows'"),
+    "a pass over a stranger": (edit('"passes": {', '"passes": {"stranger": 1, '), "unknown member 'stranger'"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_state_is_refused_with_what_to_do(damage: str, tmp_path: Path) -> None:
+    model, state = interrupted(tmp_path)
+    change, message = DAMAGES[damage]
+    change(state.folder)
+    with pytest.raises(EngineError, match=message):
+        measured(model, state)
+
+
+def test_a_state_waits_for_its_time(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "state").mkdir()
+    model = tinymodels.build("llama", tmp_path / "model")
+    measured(model, State(folder=tmp_path / "state", interval=1e6))
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_only_the_last_state_is_kept(tmp_path: Path) -> None:
+    _, state = interrupted(tmp_path)
+    assert sorted(path.name for path in state.folder.iterdir()) == ["1.safetensors", JSON_NAME]
+
+
+def through_processes(
+    model: TinyModel, states: Path, *, resume: bool, stop: int | None = None
+) -> tuple[Record, list[engine.MeasureProgress]]:
+    reports: list[engine.MeasureProgress] = []
+
+    def progress(report: engine.MeasureProgress) -> None:
+        reports.append(report)
+        if stop is not None and (report.phase, report.done) == ("layer", stop):
+            raise Interrupted
+
+    record = engine.run_prompts(
+        model.files, model.inventory(), seeded(256), device="cpu", states=states, resume=resume, interval=0.0,
+        progress=progress,
+    )  # fmt: skip
+    return record, reports
+
+
+def test_an_interrupted_measurement_is_gone_on_with_when_that_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    states = tmp_path / "states"
+    model = tinymodels.quantise_mxfp4(tinymodels.build("gpt_oss", tmp_path / "model"))
+    with pytest.raises(Interrupted):
+        through_processes(model, states, resume=False, stop=3)
+    assert len(list(states.iterdir())) == 1
+    resumed, reports = through_processes(model, states, resume=True)
+    assert reports[0].done in (2, 3)  # the last layer's state may not have been written when its report arrived
+    assert reports[0].bytes_read > 0
+    assert reports[-1].bytes_read == reports[-1].bytes_total
+    assert list(states.iterdir()) == []
+    whole, reports = through_processes(model, states, resume=False)
+    assert reports[0].done == 0
+    assert resumed == whole
+
+
+def test_a_state_is_not_taken_up_unless_that_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    model = tinymodels.build("llama", tmp_path / "model")
+    with pytest.raises(Interrupted):
+        through_processes(model, tmp_path / "states", resume=False, stop=2)
+    _, reports = through_processes(model, tmp_path / "states", resume=False)
+    assert reports[0].done == 0
+
+
+def test_a_state_of_other_weights_is_another_state(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        (tmp_path / str(seed)).mkdir()
+    first, second = (tinymodels.build("llama", tmp_path / str(seed), seed=seed) for seed in (1, 2))
+    with pytest.raises(Interrupted):
+        through_processes(first, tmp_path / "states", resume=False, stop=2)
+    _, reports = through_processes(second, tmp_path / "states", resume=True)
+    assert reports[0].done == 0
