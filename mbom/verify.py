@@ -309,6 +309,8 @@ class _Procedure:
         record = Record.from_bytes(self._member(bundle.BEHAVIOUR), self._member(bundle.BEHAVIOUR_NUMBERS))
         if record.model_digest != attestation.model_digest:
             raise RefusedError(f"the record is of model {record.model_digest}, signed {attestation.model_digest}")
+        if record.challenge is not None:
+            raise RefusedError("the record answers a challenge; only the fixed one belongs into a bundle")
         coverage, tensors = record.coverage, len(self._inventory().tensors)
         if coverage.tensors_read != tensors:
             raise RefusedError(f"the record covers {coverage.tensors_read} tensors, the inventory has {tensors}")

@@ -34,6 +34,9 @@ SIDE = {
     "tokenizer_config.json": b'{"auto_map": {"AutoTokenizer": ["own.Tokenizer", null]}}',
 }
 BEHAVIOUR = BehaviourSummary(
+    weights=60,
+    trials=40,
+    least_trial=5.2e5,
     record_sha256="b" * 64,
     prompt_set="mbom-prompts-1",
     prompts=8,

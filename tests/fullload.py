@@ -93,11 +93,14 @@ def load(model: TinyModel, folder: Path, *, dtype: torch.dtype) -> Any:
 def recompute_constants(loaded: Any) -> None:
     """Compute rotary frequencies anew; under ``float32_means_float64`` they come out in float64."""
     for module in loaded.modules():
-        if hasattr(module, "inv_freq"):
+        names = [name for name, _ in module.named_buffers(recurse=False) if name.endswith("inv_freq")]
+        if names:
             fresh = type(module)(loaded.config)
-            assert fresh.inv_freq.dtype == torch.float64
-            assert not torch.equal(fresh.inv_freq, module.inv_freq.to(torch.float32).to(torch.float64))
-            module.inv_freq, module.original_inv_freq = fresh.inv_freq, fresh.original_inv_freq
+            for name in names:
+                value = getattr(fresh, name)
+                assert value.dtype == torch.float64
+                assert not torch.equal(value, getattr(module, name).to(torch.float32).to(torch.float64))
+                setattr(module, name, value)
 
 
 def relative(measured: Tensor, expected: Tensor) -> float:

@@ -6,10 +6,11 @@ import torch
 from tinymodels import TinyModel
 from torch import Tensor
 
-from mbom.engine import head, stock, weights
+from mbom.engine import encodings, head, stock
 from mbom.engine.checkpoint import Checkpoint
 from mbom.engine.head import Logits
 from mbom.engine.plan import plan
+from mbom.engine.sketch import Sketches
 from mbom.engine.stream import StreamedModel
 from mbom.engine.taps import Taps
 from mbom.inventory.record import Inventory, TensorRecord
@@ -43,9 +44,9 @@ def stream(
     with Checkpoint(model.files, tensors) as checkpoint:
         built = stock.build(model.config, tensors=len(tensors), device=where)
         conversion = stock.Conversion(built)
-        values = weights.weights(checkpoint.records, model.config.get("quantization_config"))
+        values = encodings.weights(checkpoint.records, model.config.get("quantization_config"))
         planned = plan(built, conversion, values, checkpoint.records)
-        running = StreamedModel(built, conversion, planned, checkpoint, where)
+        running = StreamedModel(built, conversion, planned, checkpoint, where, sketches=Sketches())
         taps = Taps(positions=torch.arange(ids.numel()) if positions is None else positions)
         residual: list[Tensor] = []
 
@@ -57,7 +58,7 @@ def stream(
             hidden = running.residual(ids, on_layer)
         rows = hidden.flatten(0, 1)[taps.positions.to(where)]
         return Streamed(
-            logits=head.logits(rows, running.rows(planned.head), planned.head.shape[0]),
+            logits=head.logits(rows, running.head_rows(), planned.head.shape[0]),
             hidden=hidden,
             residual=residual,
             taps=taps,

@@ -11,8 +11,12 @@ from mbom.behaviour import prompts
 from mbom.behaviour.numbers import LOGIT_DIMENSIONS, RESIDUAL_DIMENSIONS, TOP_TOKENS, Numbers
 from mbom.behaviour.prompts import Prompt
 from mbom.behaviour.record import Coverage, Record, Runtime, summarise
+from mbom.behaviour.sketches import Sketched
 
 Array = NDArray[Any]
+
+EMBEDDING = "model.embed_tokens.weight"
+HEAD = "lm_head.weight"
 
 RUNTIME = Runtime(
     device="cpu",
@@ -57,7 +61,27 @@ def random_numbers(
         router_layers=np.array(router_layers, np.int32),
         router_ids=ids.astype(np.uint16),
         router_margin=0.01 + 0.2 * rng.random(size=(len(router_layers), positions)),
+        sketches=rng.normal(size=sum(weight.size for weight in weights(layers, router_layers, experts, vocabulary))),
+        embedding_rows=rng.normal(size=vocabulary),
+        head_rows=rng.normal(size=vocabulary),
     )
+
+
+def weights(layers: int, router_layers: tuple[int, ...], experts: int, vocabulary: int) -> tuple[Sketched, ...]:
+    """What a model of that outline might have: a matrix in each layer, stacks of experts, and one unused tensor."""
+    found = [
+        Sketched(name=HEAD, layer=None, shape=(vocabulary, 32), slices=1),
+        Sketched(name=EMBEDDING, layer=None, shape=(vocabulary, 32), slices=1),
+        Sketched(name="model.norm.weight", layer=None, shape=(32,), slices=1),
+        Sketched(name="model.layers.4.mtp.weight", layer=None, shape=(32, 64), slices=1, executed=False),
+    ]
+    for layer in range(layers):
+        found.append(Sketched(name=f"model.layers.{layer}.attn.weight", layer=layer, shape=(32, 32), slices=1))
+    for layer in router_layers:
+        prefix = f"model.layers.{layer}.mlp"
+        found.append(Sketched(name=f"{prefix}.experts", layer=layer, shape=(experts, 32, 16), slices=experts))
+        found.append(Sketched(name=f"{prefix}.router.weight", layer=layer, shape=(experts, 32), slices=experts))
+    return tuple(sorted(found, key=lambda weight: weight.name))
 
 
 def record_of(prompts: tuple[Prompt, ...], numbers: Numbers, *, experts: int, vocabulary: int) -> Record:
@@ -75,6 +99,11 @@ def record_of(prompts: tuple[Prompt, ...], numbers: Numbers, *, experts: int, vo
         prompts=prompts,
         runtime=RUNTIME,
         coverage=coverage,
+        weights=weights(
+            numbers.layers, tuple(numbers.router_layers.tolist()), experts // max(1, numbers.routers), vocabulary
+        ),
+        embedding=EMBEDDING,
+        head=HEAD,
         numbers=numbers,
         summaries=summarise(prompts, numbers, lambda token: f"<{token}>"),
     )
@@ -98,16 +127,20 @@ def plain_record() -> Record:
     """A dense record whose numbers are exact fractions, so that its bytes are the same on every machine."""
     prompts = fixed_prompts(5, length=2)
     positions = 16
+    listed = weights(2, (), 0, 5)
     steps = np.arange(positions * 64, dtype=np.float64)
     numbers = Numbers(
         top_ids=np.tile(np.array([4, 2, 0, 1, 3], np.int32), (positions, 1)),
         top_logprobs=np.tile(np.array([-0.5, -1.25, -3.0, -5.0, -8.0]), (positions, 1)),
         logsumexp=steps[:positions] / 8,
-        logits_projection=steps.reshape(positions, 64) / 64,
+        logits_projection=steps[: positions * LOGIT_DIMENSIONS].reshape(positions, LOGIT_DIMENSIONS) / 64,
         residual_projection=steps[: 2 * positions * 4].reshape(2, positions, 4) / 16 + 1,
         router_layers=np.zeros(0, np.int32),
         router_ids=np.zeros((0, positions, 0), np.uint16),
         router_margin=np.zeros((0, positions), np.float64),
+        sketches=np.arange(sum(weight.size for weight in listed), dtype=np.float64) / 4,
+        embedding_rows=steps[:5] / 2,
+        head_rows=steps[:5] / 4,
     )
     prompts = tuple(replace(prompt, token_ids=(i % 5, (i + 1) % 5)) for i, prompt in enumerate(prompts))
     return record_of(prompts, numbers, experts=0, vocabulary=5)

@@ -40,6 +40,8 @@ LLAMA3_ROPE: dict[str, Any] = {
     "original_max_position_embeddings": 64,
 }  # fmt: skip
 
+INDEXER: dict[str, Any] = {"index_n_heads": 2, "index_head_dim": 32, "index_topk": 512}
+
 FAMILIES: dict[str, dict[str, Any]] = {
     "gpt_oss": {**COMMON, **MOE, "num_local_experts": 8, "intermediate_size": 32, "sliding_window": 8},
     "qwen3_moe": {**COMMON, **MOE, "num_experts": 8, "norm_topk_prob": True},
@@ -69,6 +71,47 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "seed_oss": COMMON,
     "smollm3": NO_HEAD_SIZE,
     "qwen3": {**COMMON, "tie_word_embeddings": True},
+    "deepseek_v32": {**NO_HEAD_SIZE, **MOE, **LATENT, **INDEXER},
+    "deepseek_v4": {
+        **{name: value for name, value in COMMON.items() if name != "intermediate_size"}, **MOE,
+        "num_hidden_layers": 4, "num_key_value_heads": 1, "head_dim": 32, "q_lora_rank": 32,
+        "qk_rope_head_dim": 16, "n_routed_experts": 8, "n_shared_experts": 1, "o_groups": 2, "o_lora_rank": 32,
+        "sliding_window": 8, "hc_mult": 2, "num_hash_layers": 1, "compress_rate_hca": 16,
+        "layer_types": [
+            "sliding_attention", "heavily_compressed_attention", "compressed_sparse_attention",
+            "compressed_sparse_attention",
+        ],
+        "rope_scaling": {
+            "rope_type": "yarn", "factor": 16.0, "original_max_position_embeddings": 64, "beta_fast": 32,
+            "beta_slow": 1,
+        },
+        **INDEXER,
+    },
+    "glm_moe_dsa": {
+        **NO_HEAD_SIZE, **MOE, **LATENT_PLAIN, **INDEXER, "num_hidden_layers": 4, "index_topk_freq": 2,
+    },
+    "kimi_linear": {
+        **NO_HEAD_SIZE, "num_experts": 8, "num_experts_per_token": 2, "moe_intermediate_size": 32, "kv_lora_rank": 32,
+        "qk_rope_head_dim": 16, "qk_nope_head_dim": 16, "v_head_dim": 16, "num_key_value_heads": 4,
+        "num_expert_group": 2, "topk_group": 1, "num_shared_experts": 1, "first_k_dense_replace": 1,
+        "linear_attn_config": {
+            "full_attn_layers": [2], "kda_layers": [1, 3], "head_dim": 16, "num_heads": 4, "short_conv_kernel_size": 4,
+        },
+    },
+    "ministral3": {
+        **COMMON, "rope_parameters": {
+            "rope_type": "yarn", "rope_theta": 1e6, "factor": 16.0, "original_max_position_embeddings": 16,
+            "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1,
+        },
+    },
+    "nemotron": COMMON,
+    "olmo3": {**NO_HEAD_SIZE, "num_hidden_layers": 4, "sliding_window": 8},
+    "nemotron_h": {
+        **{name: value for name, value in COMMON.items() if name != "num_hidden_layers"}, **MOE,
+        "hybrid_override_pattern": "ME*E-", "mamba_num_heads": 8, "mamba_head_dim": 16, "n_groups": 2,
+        "ssm_state_size": 16, "chunk_size": 16, "n_routed_experts": 8, "n_group": 2, "topk_group": 1,
+        "moe_shared_expert_intermediate_size": 48, "moe_latent_size": 48,
+    },
 }  # fmt: skip
 
 
@@ -111,7 +154,11 @@ def build(
     model = auto.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for name, value in [*model.named_parameters(), *model.named_buffers()]:
-            if "inv_freq" not in name:
+            if not value.is_floating_point():
+                # A table of the experts of each token, no expert twice.
+                width = range(value.shape[0])
+                value.copy_(torch.stack([torch.randperm(merged["n_routed_experts"])[: value.shape[1]] for _ in width]))
+            elif "inv_freq" not in name:
                 randomise(name, value)
     # The tool that publishers use writes the names that publishers have.
     model.to(dtype).save_pretrained(folder)
@@ -120,7 +167,8 @@ def build(
     if alter is not None:
         alter(tensors)
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    return described(folder, {name: tensor.to(torch.float64) for name, tensor in tensors.items()})
+    values = {name: value.to(torch.float64) if value.is_floating_point() else value for name, value in tensors.items()}
+    return described(folder, values)
 
 
 def described(folder: Path, values: Mapping[str, Tensor]) -> TinyModel:
@@ -137,6 +185,14 @@ def randomise(name: str, value: Tensor) -> None:
         value.normal_(0.0, 1.0)
     else:
         value.normal_(0.0, 1.5 * max(value.shape[-1], 1) ** -0.5)
+
+
+def as_deepseek_names_v4(tensors: dict[str, Tensor]) -> None:
+    """Rename tensors as DeepSeek ships V4: without a common prefix, and a table of experts of 32 bits."""
+    for name in list(tensors):
+        value = tensors.pop(name)
+        published = name.removeprefix("model.").replace("embed_tokens.", "embed.").replace("hc_head.hc_", "hc_head_")
+        tensors[published] = value if value.is_floating_point() else value.to(torch.int32)
 
 
 def quantise_mxfp4(model: TinyModel) -> TinyModel:

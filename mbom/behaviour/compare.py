@@ -3,13 +3,15 @@
 The rule, in the order in which it is applied:
 
 1. A record that contradicts itself, or holds a number that is not finite, is ``invalid``. So is an empty one.
-2. Prompts, token ids, layers, routers, experts and vocabulary are equal, else ``mismatch``.
+2. Prompts, token ids, layers, routers, experts, vocabulary, and the names and shapes of weights are equal, else
+   ``mismatch``. How weights are stored is not asked: the same values in another encoding are the same model.
 3. A router whose margin is below ``MARGIN`` in either record may honestly choose other experts in another run. Where
    it did, that position and all later ones of its prompt are masked from that layer on: attention carries the
    difference to later positions, nothing carries it to earlier ones. A near tie that went the same way twice masks
    nothing, because what follows is then the same function of the same input.
-4. Every relative error that is not masked is at most ``ACTIVATION_LIMIT``, and router choices are equal, else
-   ``mismatch``. Margins are compared like every other number, so nobody can declare a tie that is none.
+4. The relative error of every sketch and row projection is at most ``SKETCH_LIMIT``, that of everything else which is
+   not masked at most ``ACTIVATION_LIMIT``, and router choices are equal, else ``mismatch``. Margins are compared like
+   every other number, so nobody can declare a tie that is none.
 5. More than ``MASKED_SHARE`` of all positions masked or with a near tie leaves the rule little to stand on:
    ``inconclusive``.
 6. What is left is a ``match``, the only verdict that passes.
@@ -22,13 +24,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mbom.behaviour.differences import WeightDifference, row_errors, weight_differences
 from mbom.behaviour.numbers import Numbers
 from mbom.behaviour.prompts import Prompt
-from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, Record, check
+from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, SKETCH_LIMIT, Record, check
+from mbom.behaviour.sketches import Sketched
 from mbom.errors import FormatError
 from mbom.strictjson import Json
 
 Verdict = Literal["match", "mismatch", "inconclusive", "invalid", "not measured"]
+
+RESIDUAL = "residual stream"
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -41,8 +47,12 @@ class Comparison:
     Attributes:
         verdict: only ``match`` passes.
         first_difference: the first one in the order of computation, in words; None unless the verdict is ``mismatch``.
+            A weight comes before what is computed with it, so where one was edited, it is named.
+        first_layer: the decoder layer of the first difference, None where it lies in none.
+        weights: the weights that differ, in the order of computation.
         detail: one sentence for people.
-        worst: the largest relative error among all numbers that were compared; None where none were.
+        worst: the largest relative error among all activations and logits that were compared; None where none were.
+        worst_sketch: the largest relative error among all sketches and row projections.
         layer_errors: the largest relative error of the residual stream after each layer.
         positions: positions of all prompts.
         near_ties: positions where a router had a margin below ``MARGIN`` in either record.
@@ -52,8 +62,11 @@ class Comparison:
 
     verdict: Verdict
     first_difference: str | None = None
+    first_layer: int | None = None
+    weights: tuple[WeightDifference, ...] = ()
     detail: str
     worst: float | None = None
+    worst_sketch: float | None = None
     layer_errors: tuple[float, ...] = ()
     positions: int = 0
     near_ties: int = 0
@@ -70,8 +83,11 @@ class Comparison:
         return {
             "verdict": self.verdict,
             "first_difference": self.first_difference,
+            "first_layer": self.first_layer,
+            "weights": [difference.to_dict() for difference in self.weights],
             "detail": self.detail,
             "worst": self.worst,
+            "worst_sketch": self.worst_sketch,
             "layer_errors": list(self.layer_errors),
             "positions": self.positions,
             "near_ties": self.near_ties,
@@ -92,6 +108,16 @@ def invalid(reason: str) -> Comparison:
 
 def compare(reference: Record, measured: Record) -> Comparison:
     """Compare a record with a fresh measurement by the rule above; which is the reference changes words only."""
+    if reference.challenge != measured.challenge:
+        return invalid(
+            f"the reference answers the challenge {reference.challenge!r}, the measurement {measured.challenge!r}: "
+            "only records of one challenge can be compared"
+        )
+    if reference.key != measured.key:
+        return invalid(
+            f"a challenge is drawn for one checkpoint: the reference is of {reference.model_digest}, "
+            f"the measurement of {measured.model_digest}"
+        )
     for role, record in (("reference", reference), ("measurement", measured)):
         try:
             check(record)
@@ -109,7 +135,7 @@ def _other_shape(reference: Record, measured: Record) -> str | None:
     for expected, found in zip(reference.prompts, measured.prompts, strict=True):
         if expected != found:
             return _other_prompt(expected, found)
-    for name in ("vocabulary", "layers", "experts", "tensors_read", "tensors_not_executed"):
+    for name in ("vocabulary", "layers", "experts"):
         before, after = getattr(reference.coverage, name), getattr(measured.coverage, name)
         if before != after:
             return f"coverage: {name} is {_short(after)}, the reference has {_short(before)}"
@@ -119,7 +145,27 @@ def _other_shape(reference: Record, measured: Record) -> str | None:
     chosen, other = reference.numbers.router_ids.shape[2], measured.numbers.router_ids.shape[2]
     if chosen != other:
         return f"routers: {other} experts per token, the reference has {chosen}"
+    return _other_weights(reference, measured)
+
+
+def _other_weights(reference: Record, measured: Record) -> str | None:
+    before = {weight.name: weight for weight in reference.weights}
+    after = {weight.name: weight for weight in measured.weights}
+    for name in sorted(before.keys() | after.keys()):
+        if name not in after:
+            return f"weights: {name} of the reference is missing"
+        if name not in before:
+            return f"weights: {name} is not in the reference"
+        if before[name] != after[name]:
+            return f"weights: {_outline(after[name])}, the reference has {_outline(before[name])}"
+    if (reference.embedding, reference.head) != (measured.embedding, measured.head):
+        return "weights: another one is the embedding or the output head than in the reference"
     return None
+
+
+def _outline(weight: Sketched) -> str:
+    used = "" if weight.executed else ", not executed"
+    return f"{weight.name} {list(weight.shape)} in {weight.slices} slices{used}"
 
 
 def _other_prompt(expected: Prompt, found: Prompt) -> str:
@@ -160,6 +206,7 @@ class _Walk:
     """Two records of the same outline, walked in the order in which a model computes."""
 
     def __init__(self, reference: Record, measured: Record) -> None:
+        self.reference, self.measured = reference, measured
         self.prompts = reference.prompts
         self.old, self.new = reference.numbers, measured.numbers
         self.texts = (_texts(reference), _texts(measured))
@@ -183,22 +230,25 @@ class _Walk:
 
     def comparison(self, *, same_model: bool) -> Comparison:
         """Walk all stages and apply points 4 to 6 of the rule."""
-        worst, layer_errors, difference = 0.0, [], None
+        weights, worst_sketch = weight_differences(self.reference, self.measured)
+        worst, layer_errors, first = 0.0, [], None
         for stage in self._stages():
             error = float(stage.errors[stage.compared].max(initial=0.0))
             worst = max(worst, error)
-            if stage.layer is not None:
+            if stage.name.startswith(RESIDUAL):
                 layer_errors.append(error)
-            if difference is None and (stage.wrong & stage.compared).any():
-                difference = self._name(stage)
-        if difference is None:
-            difference = self._other_text()
-        verdict, detail = self._verdict(difference, worst)
+            if first is None and (stage.wrong & stage.compared).any():
+                first = stage
+        difference, layer = self._first(weights, first)
+        verdict, detail = self._verdict(difference, worst, weights, worst_sketch)
         return Comparison(
             verdict=verdict,
             first_difference=difference,
+            first_layer=layer,
+            weights=tuple(weights),
             detail=detail,
             worst=worst,
+            worst_sketch=worst_sketch,
             layer_errors=tuple(layer_errors),
             positions=self.old.positions,
             near_ties=int(self.near_ties.sum()),
@@ -206,23 +256,44 @@ class _Walk:
             same_model=same_model,
         )
 
+    def _first(self, weights: list[WeightDifference], stage: _Stage | None) -> tuple[str | None, int | None]:
+        """Put the first difference into words, and name its layer.
+
+        A weight that differs explains what is computed with it and after it. Only what differs in an earlier layer
+        than the first such weight has another cause, such as the configuration.
+        """
+        if weights:
+            layer = weights[0].weight.layer
+            earlier = stage is not None and stage.layer is not None and layer is not None and stage.layer < layer
+            if not earlier:
+                return str(weights[0]), layer
+        if stage is not None:
+            return self._name(stage), stage.layer
+        return self._other_text(), None
+
     @property
     def _masked(self) -> Mask:
         return self.decided_until < self.old.layers
 
-    def _verdict(self, difference: str | None, worst: float) -> tuple[Verdict, str]:
+    def _verdict(
+        self, difference: str | None, worst: float, weights: list[WeightDifference], worst_sketch: float
+    ) -> tuple[Verdict, str]:
         total = self.old.positions
         undecided = int((self.near_ties | self._masked).sum())
         if difference is not None:
-            return "mismatch", f"first difference: {difference}; the largest relative error is {worst:.1e}"
+            changed = f"{len(weights)} of {len(self.reference.weights)} weights changed"
+            return "mismatch", (
+                f"first difference: {difference}; {changed}, activations differ by up to {worst:.1e} relative"
+            )
         if undecided > MASKED_SHARE * total:
             return "inconclusive", (
-                f"{undecided:,} of {total:,} positions hang on a near tie between experts (margin below {MARGIN:.0e}), "
+                f"{undecided:,} of {total:,} positions hang on a near tie between experts or keys (margin below {MARGIN:.0e}), "
                 f"at most {MASKED_SHARE:.0%} may"
             )
         return "match", (
             f"{total:,} positions through {self.old.layers} layers agree within {worst:.1e}, "
-            f"allowed {ACTIVATION_LIMIT:.0e}; {int(self._masked.sum())} positions masked"
+            f"allowed {ACTIVATION_LIMIT:.0e}, {len(self.reference.weights):,} weights within {worst_sketch:.1e}, "
+            f"allowed {SKETCH_LIMIT:.0e}; {int(self._masked.sum())} positions masked"
         )
 
     def _stages(self) -> Iterator[_Stage]:
@@ -232,13 +303,13 @@ class _Walk:
                 yield from self._router(routers[layer], layer)
             errors = row_errors(self.old.residual_projection[layer], self.new.residual_projection[layer])
             compared = self.decided_until > layer
-            yield _numeric(f"residual stream after layer {layer}", errors, compared, layer=layer)
+            yield _numeric(f"{RESIDUAL} after layer {layer}", errors, compared, layer=layer)
         yield from self._output()
 
     def _router(self, router: int, layer: int) -> Iterator[_Stage]:
         """Yield the margins, which depend on what came before the choice, then the choice itself."""
         errors = _margin_errors(self.old.router_margin[router], self.new.router_margin[router])
-        yield _numeric(f"margin of the router of layer {layer}", errors, self.decided_until >= layer)
+        yield _numeric(f"margin of the router of layer {layer}", errors, self.decided_until >= layer, layer=layer)
         before, after = self.old.router_ids[router], self.new.router_ids[router]  # (N, K)
 
         def describe(position: int) -> str:
@@ -250,6 +321,7 @@ class _Walk:
             wrong=(before != after).any(axis=1),
             compared=self.decided_until > layer,
             describe=describe,
+            layer=layer,
         )
 
     def _output(self) -> Iterator[_Stage]:
@@ -291,21 +363,6 @@ def _numeric(name: str, errors: Floats, compared: Mask, *, layer: int | None = N
     # Written so that an error that is no number would be wrong too.
     wrong = ~(errors <= ACTIVATION_LIMIT)
     return _Stage(name=name, errors=errors, wrong=wrong, compared=compared, describe=describe, layer=layer)
-
-
-def row_errors(before: Floats, after: Floats) -> Floats:
-    """Return the relative L2 error of each row, (N, D) and (N, D) to (N,), from 0 to 2.
-
-    The error of a row is relative to its own norm, or to the median norm of all rows where that is larger: a
-    projection on few dimensions comes out small by chance (on four, one row in 73,000 has a twentieth of its usual
-    size), while its noise is that of the vector that was projected. The median and not the mean square, because single
-    positions, as a rule the first, have activations a thousand times those of all others.
-    """
-    norms = np.maximum(np.linalg.norm(before, axis=1), np.linalg.norm(after, axis=1))
-    scale = np.maximum(norms, np.median(norms))
-    distance = np.linalg.norm(before - after, axis=1)
-    errors: Floats = np.divide(distance, scale, out=np.zeros_like(distance), where=scale > 0)
-    return errors
 
 
 def _errors(before: Floats, after: Floats) -> Floats:

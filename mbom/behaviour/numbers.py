@@ -1,7 +1,8 @@
 """The numbers of a behaviour record as arrays, and their one form as a safetensors file.
 
 Letters in shapes: N measured positions of all prompts, one prompt after the other without padding; L layers;
-R routers (0 for a dense model); K experts chosen per token; V rows of the output head; T = min(64, V).
+R routers (0 for a dense model); K experts chosen per token; V rows of the output head; T = min(32, V); S values of all
+sketches together.
 """
 
 from collections.abc import Mapping
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 from mbom import tensorfile
 from mbom.errors import FormatError
 
-TOP_TOKENS = 64
-LOGIT_DIMENSIONS = 64
+TOP_TOKENS = 32
+LOGIT_DIMENSIONS = 32
 RESIDUAL_DIMENSIONS = 4
-SIZE_LIMIT = 256 << 20  # a model of 128 layers, each with 512 experts of which 22 are chosen, takes 22 MB
+SIZE_LIMIT = 256 << 20  # a model of 128 layers, each with 512 experts of which 22 are chosen, takes 45 MB
 VALUE_LIMIT = 1e100  # squares of what is below stay finite; activations of trained models stay below 1e6
 LOGPROB_SLACK = 1e-9  # a probability of one may come out this far above it
 
@@ -31,6 +32,9 @@ LAYOUT: dict[str, tuple[str, str, int]] = {
     "router_layers": ("I32", "<i4", 1),
     "router_ids": ("U16", "<u2", 3),
     "router_margin": ("F64", "<f8", 2),
+    "sketches": ("F64", "<f8", 1),
+    "embedding_rows": ("F64", "<f8", 1),
+    "head_rows": ("F64", "<f8", 1),
 }
 
 Array = NDArray[Any]
@@ -38,19 +42,26 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Numbers:
-    """What a checkpoint computed at N positions.
+    """What a checkpoint computed at N positions, and the sketches of its weights, which depend on no prompt.
+
+    Signs are those of ``mbom.behaviour.projection`` under the record's key.
 
     Attributes:
         top_ids: int32 (N, T), the most probable tokens, the most probable first.
         top_logprobs: float64 (N, T), their natural log-probabilities.
         logsumexp: float64 (N,), of all V logits.
-        logits_projection: float64 (N, 64), the logits minus their mean times ``signs("logits", (V, 64))`` / sqrt(V).
+        logits_projection: float64 (N, 32), the logits minus their mean times ``signs("logits", (V, 32))`` / sqrt(V).
         residual_projection: float64 (L, N, 4), the residual stream after each layer times
             ``signs(f"residual/{layer}", (H, 4))`` / sqrt(H), H being its width.
         router_layers: int32 (R,), the layer that each router belongs to, ascending.
         router_ids: uint16 (R, N, K), the chosen experts, ascending.
         router_margin: float64 (R, N), the smallest relative distance between the last chosen and the first rejected
-            score, over every choice that the router made; infinite where nothing was rejected.
+            score, over every choice that the router made, and every choice of keys that attention made since the router
+            before; infinite where nothing was rejected.
+        sketches: float64 (S,), of every weight in the order of the record's list, each (slices, values) in C order: see
+            ``mbom.behaviour.sketches``.
+        embedding_rows: float64 (V,), each row of the embedding times ``row_signs``.
+        head_rows: float64 (V,), each row of the output head times ``row_signs``; empty where it is the embedding.
     """
 
     top_ids: NDArray[np.int32]
@@ -61,6 +72,9 @@ class Numbers:
     router_layers: NDArray[np.int32]
     router_ids: NDArray[np.uint16]
     router_margin: NDArray[np.float64]
+    sketches: NDArray[np.float64]
+    embedding_rows: NDArray[np.float64]
+    head_rows: NDArray[np.float64]
 
     @property
     def positions(self) -> int:
@@ -169,6 +183,9 @@ def _check_layout(numbers: Numbers, positions: int, vocabulary: int, what: str) 
         "router_layers": (routers,),
         "router_ids": (routers, positions, chosen),
         "router_margin": (routers, positions),
+        "sketches": numbers.sketches.shape,  # held against the list of weights by mbom.behaviour.sketches.check
+        "embedding_rows": (vocabulary,),
+        "head_rows": (vocabulary if numbers.head_rows.size else 0,),
     }
     for name, array in numbers.arrays().items():
         if array.shape != shapes[name]:

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Literal, get_args
 
@@ -28,7 +28,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 VariantName = Literal["full", "string-arguments", "no-tools", "no-system", "user-only", "plain"]
 VARIANTS: tuple[VariantName, ...] = get_args(VariantName)
 
+TAIL = 64  # tokens at the end of each prompt that a challenge draws
+
 _SEEDED_DOMAIN = b"mbom/v1/seeded-tokens\0"
+_TAIL_DOMAIN = b"mbom/v1/challenge-tail\0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,28 +137,61 @@ def _objects(value: Json) -> list[dict[str, Json]]:
 
 @functools.lru_cache(maxsize=8)
 def seeded(vocabulary: int) -> tuple[Prompt, ...]:
-    """Return ``PROMPTS`` prompts of ``POSITIONS`` token ids below ``vocabulary``, for checkpoints without a tokenizer.
+    """Return ``PROMPTS`` prompts of ``POSITIONS`` token ids, for checkpoints without a tokenizer."""
+    return tuple(
+        Prompt(
+            id=f"seeded-{number}",
+            kind="seeded",
+            variant=None,
+            token_ids=_drawn(_SEEDED_DOMAIN + f"seeded-{number}".encode(), POSITIONS, vocabulary),
+        )
+        for number in range(1, PROMPTS + 1)
+    )
 
-    Each id is eight little-endian bytes of SHAKE-256 over the domain and the prompt's name, modulo the vocabulary; the
-    modulo favours small ids by less than one part in 2**40.
+
+def challenged(prompts: tuple[Prompt, ...], vocabulary: int, key: bytes) -> tuple[Prompt, ...]:
+    """Return the prompts of a challenge: the last ``TAIL`` of each one's ``POSITIONS`` tokens are drawn under the key.
+
+    A shorter prompt grows by so many, up to ``POSITIONS``. Without a key the prompts stay as they are.
     """
-    prompts = []
-    for number in range(1, PROMPTS + 1):
-        name = f"seeded-{number}"
-        stream = hashlib.shake_256(_SEEDED_DOMAIN + name.encode()).digest(8 * POSITIONS)
-        ids = np.frombuffer(stream, "<u8") % np.uint64(vocabulary)
-        prompts.append(Prompt(id=name, kind="seeded", variant=None, token_ids=tuple(ids.tolist())))
-    return tuple(prompts)
+    if not key:
+        return prompts
+    return tuple(
+        replace(
+            prompt,
+            token_ids=prompt.token_ids[: POSITIONS - TAIL] + _drawn(_tail_seed(key, prompt), TAIL, vocabulary),
+        )
+        for prompt in prompts
+    )
 
 
-def check(prompts: tuple[Prompt, ...], vocabulary: int, *, what: str) -> None:
+def _tail_seed(key: bytes, prompt: Prompt) -> bytes:
+    return _TAIL_DOMAIN + key + prompt.id.encode()
+
+
+def _drawn(seed: bytes, count: int, vocabulary: int) -> tuple[int, ...]:
+    """Return token ids: eight little-endian bytes of SHAKE-256 over the seed for each, modulo the vocabulary.
+
+    The modulo favours small ids by less than one part in 2**40.
+    """
+    ids = np.frombuffer(hashlib.shake_256(seed).digest(8 * count), "<u8") % np.uint64(vocabulary)
+    return tuple(ids.tolist())
+
+
+def check(prompts: tuple[Prompt, ...], vocabulary: int, key: bytes, *, what: str) -> None:
     """Refuse prompts that are neither the fixed set in its order nor exactly the seeded one.
 
+    Args:
+        prompts: what a record names.
+        vocabulary: rows of the embedding.
+        key: of the challenge that the tails must have been drawn under; empty where there is none.
+        what: the name of the document.
+
     Raises:
-        FormatError: with ``what`` as the name of the document.
+        FormatError: naming the first prompt that is not as it must be.
     """
     if prompts and prompts[0].kind == "seeded":
-        if prompts != seeded(vocabulary):
+        if prompts != challenged(seeded(vocabulary), vocabulary, key):
             raise FormatError(f"{what}: seeded token ids are not those for a vocabulary of {vocabulary}")
         return
     expected = [(source.id, source.kind) for source in fixed()]
@@ -164,6 +200,8 @@ def check(prompts: tuple[Prompt, ...], vocabulary: int, *, what: str) -> None:
         raise FormatError(f"{what}: the prompts {found} are not those of {FIXED_SET}: {expected}")
     for prompt, source in zip(prompts, fixed(), strict=True):
         _check_one(prompt, source, vocabulary, what=f"{what}: prompt {prompt.id}")
+        if key and prompt.token_ids[-TAIL:] != _drawn(_tail_seed(key, prompt), TAIL, vocabulary):
+            raise FormatError(f"{what}: prompt {prompt.id}: its last {TAIL} token ids are not those of the challenge")
 
 
 def _check_one(prompt: Prompt, source: PromptSource, vocabulary: int, *, what: str) -> None:

@@ -1,37 +1,47 @@
 """The record of one measurement: ``behaviour.json`` for people, bound to ``behaviour.safetensors`` with the numbers."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mbom import strictjson
 from mbom.behaviour import numbers as arrays
 from mbom.behaviour import prompts as prompt_sets
+from mbom.behaviour import sketches
 from mbom.behaviour.numbers import Numbers
+from mbom.behaviour.projection import FIXED, challenge_key
 from mbom.behaviour.prompts import FIXED_SET, Prompt
+from mbom.behaviour.sketches import Flip, Sketched
 from mbom.digest import is_sha256, sha256
 from mbom.errors import FormatError
 from mbom.strictjson import Fields, Json
 from mbom.tensorfile import NAME_LIMIT
 
-SCHEMA = "urn:mbom:behaviour:v1"
+SCHEMA = "urn:mbom:behaviour:v2"
 JSON_NAME = "behaviour.json"
 NUMBERS_NAME = "behaviour.safetensors"
-JSON_LIMIT = 16 << 20  # two thousand token ids take 20 kB; names of tensors that were not executed take the rest
+JSON_LIMIT = 16 << 20  # two thousand token ids take 20 kB, the list of weights 150 bytes each
 COUNT_LIMIT = 2**31 - 1  # ids of tokens are stored as int32
-STRING_LIMIT = 200  # characters of a version, a device or the text of a token
+STRING_LIMIT = 200  # characters of a version, a device, a nonce or the text of a token
 SUMMARY_TOKENS = 5
 
 # The rule of the comparison. A record repeats it so that people see it there; nobody can write another.
 ACTIVATION_LIMIT = (
     1e-9  # relative error; honest float64 noise is about 1e-15, one bfloat16 ulp in one weight about 1e-7
 )
+SKETCH_LIMIT = 1e-12  # relative error of sketches and row projections, which no computation amplifies
 MARGIN = 1e-6  # relative; below it two honest runs may choose different experts
 MASKED_SHARE = 0.05  # of all positions; more that are undecided leave too little to compare
-_LIMITS = {"relative_error": ACTIVATION_LIMIT, "router_margin": MARGIN, "masked_share": MASKED_SHARE}
+_LIMITS = {
+    "relative_error": ACTIVATION_LIMIT,
+    "sketch_error": SKETCH_LIMIT,
+    "router_margin": MARGIN,
+    "masked_share": MASKED_SHARE,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,20 +175,52 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One measurement of one checkpoint, whose identity is ``model_digest``. ``summaries`` follow the prompts."""
+    """One measurement of one checkpoint.
+
+    Attributes:
+        model_digest: the identity of the checkpoint.
+        prompts: what was measured on.
+        runtime: where and with what.
+        coverage: how much of the checkpoint the prompts exercised.
+        weights: every weight by ascending name, in the order of their sketches.
+        embedding: the name of the embedding among them.
+        head: the name of the output head among them, None where it is the embedding.
+        numbers: the arrays.
+        summaries: the likeliest tokens after each prompt.
+        sensitivity: trials of single weights moved by one unit in the last place; empty where none was asked for.
+        challenge: the nonce that prompts and signs depend on, None for the fixed record.
+        prompt_set: the name of the versioned set of prompts.
+    """
 
     model_digest: str
     prompts: tuple[Prompt, ...]
     runtime: Runtime
     coverage: Coverage
+    weights: tuple[Sketched, ...]
+    embedding: str
+    head: str | None
     numbers: Numbers
     summaries: tuple[Summary, ...]
+    sensitivity: tuple[Flip, ...] = ()
+    challenge: str | None = None
     prompt_set: str = FIXED_SET
+
+    @property
+    def key(self) -> bytes:
+        """The key that tails of prompts and signs are drawn under."""
+        return FIXED if self.challenge is None else challenge_key(self.model_digest, self.challenge)
 
     @property
     def positions(self) -> int:
         """Token positions of all prompts together."""
         return sum(len(prompt.token_ids) for prompt in self.prompts)
+
+    def sketches(self) -> Iterator[NDArray[np.float64]]:
+        """Yield the sketch of each weight, (slices, values)."""
+        start = 0
+        for weight in self.weights:
+            yield self.numbers.sketches[start : start + weight.size].reshape(weight.slices, weight.values)
+            start += weight.size
 
     def to_safetensors(self) -> bytes:
         """Return ``behaviour.safetensors``: equal records give equal bytes.
@@ -201,6 +243,7 @@ class Record:
             {
                 "schema": SCHEMA,
                 "model_digest": self.model_digest,
+                "challenge": self.challenge,
                 "prompt_set": self.prompt_set,
                 "prompts": [
                     {
@@ -217,6 +260,10 @@ class Record:
                 ],
                 "runtime": self.runtime.to_dict(),
                 "coverage": self.coverage.to_dict(),
+                "weights": [weight.to_dict() for weight in self.weights],
+                "embedding": self.embedding,
+                "head": self.head,
+                "sensitivity": [flip.to_dict() for flip in self.sensitivity],
                 "limits": limits,
                 "numbers": {"name": NUMBERS_NAME, "sha256": sha256(tensors), "size": len(tensors)},
             }
@@ -239,11 +286,16 @@ class Record:
         entries = [_prompt(entry) for entry in fields.objects("prompts")]
         record = cls(
             model_digest=fields.sha256("model_digest"),
+            challenge=fields.optional_text("challenge"),
             prompt_set=fields.text("prompt_set"),
             prompts=tuple(prompt for prompt, _ in entries),
             summaries=tuple(summary for _, summary in entries),
             runtime=Runtime.from_fields(fields.object("runtime")),
             coverage=Coverage.from_fields(fields.object("coverage")),
+            weights=tuple(Sketched.from_fields(entry) for entry in fields.objects("weights")),
+            embedding=fields.text("embedding"),
+            head=fields.optional_text("head"),
+            sensitivity=tuple(Flip.from_fields(entry) for entry in fields.objects("sensitivity")),
             numbers=Numbers.from_bytes(tensors, what=NUMBERS_NAME),
         )
         fields.end()
@@ -286,7 +338,12 @@ def check(record: Record) -> None:
         raise FormatError(f"{JSON_NAME}: the prompt set {record.prompt_set[:80]!r} is unknown, only {FIXED_SET!r} is")
     _check_runtime(record.runtime)
     _check_counts(record.coverage)
-    prompt_sets.check(record.prompts, record.coverage.vocabulary, what=JSON_NAME)
+    if record.challenge is not None:
+        check_nonce(record.challenge, what=f"{JSON_NAME}: challenge")
+    prompt_sets.check(record.prompts, record.coverage.vocabulary, record.key, what=JSON_NAME)
+    sketches.check(record.weights, layers=record.coverage.layers, sketches=record.numbers.sketches.size, what=JSON_NAME)
+    sketches.check_flips(record.sensitivity, record.weights, what=JSON_NAME)
+    _check_ends(record)
     arrays.check(
         record.numbers,
         positions=record.positions,
@@ -296,6 +353,34 @@ def check(record: Record) -> None:
     )
     _check_coverage(record)
     _check_summaries(record)
+
+
+def _check_ends(record: Record) -> None:
+    """Refuse an embedding or an output head that is no matrix of the list with a row for each token."""
+    shapes = {weight.name: weight.shape for weight in record.weights if weight.executed and weight.slices == 1}
+    for name in (record.embedding, record.head):
+        if name is None:
+            continue
+        shape = shapes.get(name, ())
+        if len(shape) != 2 or shape[0] != record.coverage.vocabulary:
+            raise FormatError(
+                f"{JSON_NAME}: {name[:80]!r} is no weight with a row for each of {record.coverage.vocabulary} tokens"
+            )
+    if record.head == record.embedding or (record.head is None) != (record.numbers.head_rows.size == 0):
+        rows = record.numbers.head_rows.size
+        raise FormatError(f"{JSON_NAME}: the head is {record.head!r}, but {NUMBERS_NAME} has {rows} head_rows")
+
+
+def check_nonce(nonce: str, *, what: str) -> None:
+    """Refuse a nonce that two people could not write alike.
+
+    Raises:
+        FormatError: with ``what`` as the name of the thing.
+    """
+    if not 1 <= len(nonce) <= STRING_LIMIT or not nonce.isprintable() or nonce != nonce.strip():
+        raise FormatError(
+            f"{what}: the nonce {nonce[:80]!r} is not 1 to {STRING_LIMIT} printable characters without blanks around it"
+        )
 
 
 def _check_binding(fields: Fields, tensors: bytes) -> None:

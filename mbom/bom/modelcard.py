@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, Record
+from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, SKETCH_LIMIT, Record
 from mbom.bom.identity import HUB, REPOSITORY
 from mbom.bom.properties import properties
 from mbom.digest import sha256
@@ -36,6 +36,9 @@ class BehaviourSummary:
         layers: decoder layers that ran.
         experts: routed experts of all layers together; 0 without any.
         experts_reached: how many of them a prompt reached.
+        weights: weights of which the record holds a sketch.
+        trials: single weights that were moved by one unit in the last place to try how sharp the record is.
+        least_trial: how many times the limit of sketches the least visible of them showed; None without any.
         device: where it ran, as the record says.
         precision: the type of every floating-point number, such as ``float64``.
         limits: the constants of the verdict by name, such as ``("relative_error", 1e-9)``.
@@ -48,6 +51,9 @@ class BehaviourSummary:
     layers: int
     experts: int
     experts_reached: int
+    weights: int
+    trials: int
+    least_trial: float | None
     device: str
     precision: str
     limits: tuple[tuple[str, float], ...]
@@ -64,10 +70,14 @@ class BehaviourSummary:
             layers=coverage.layers,
             experts=coverage.experts,
             experts_reached=coverage.experts_reached,
+            weights=len(record.weights),
+            trials=len(record.sensitivity),
+            least_trial=min((flip.error / SKETCH_LIMIT for flip in record.sensitivity), default=None),
             device=record.runtime.device,
             precision=record.runtime.precision,
             limits=(
                 ("relative-error", ACTIVATION_LIMIT),
+                ("sketch-error", SKETCH_LIMIT),
                 ("router-margin", MARGIN),
                 ("masked-share", MASKED_SHARE),
             ),
@@ -179,7 +189,11 @@ def metrics(behaviour: BehaviourSummary) -> list[Json]:
         "layers": behaviour.layers,
         "experts": behaviour.experts,
         "experts-reached": behaviour.experts_reached,
+        "weights": behaviour.weights,
     }
     values = [(name, str(number)) for name, number in counts.items()]
+    if behaviour.least_trial is not None:
+        values.append(("sensitivity:trials", str(behaviour.trials)))
+        values.append(("sensitivity:least-factor", f"{behaviour.least_trial:.3g}"))
     values += [(f"limit:{name}", repr(limit)) for name, limit in sorted(behaviour.limits)]
     return [{"type": f"mbom:behaviour:{name}", "value": value, "slice": behaviour.prompt_set} for name, value in values]

@@ -8,8 +8,8 @@ import click
 
 from mbom import attest as verb
 from mbom import engine
-from mbom.behaviour.record import Record
-from mbom.cli import options, trust
+from mbom.behaviour.record import SKETCH_LIMIT, Record
+from mbom.cli import folders, options, trust
 from mbom.cli.console import Display, count, shown, size
 from mbom.errors import EngineError, UsageError
 from mbom.inventory import Survey
@@ -40,7 +40,10 @@ def created() -> datetime:
 @click.option("--no-behaviour", is_flag=True, help="Leave out the behaviour pass.")
 @click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
+@options.sensitivity
 @options.device
+@options.resume
+@options.time_limit
 @options.quiet
 def attest(
     *,
@@ -51,7 +54,10 @@ def attest(
     no_behaviour: bool,
     everything: bool,
     force: bool,
+    sensitivity: int,
     device: engine.Device,
+    resume: bool,
+    time_limit: float | None,
     quiet: bool,
 ) -> None:
     """Hash, measure, describe and sign a checkpoint.
@@ -63,6 +69,8 @@ def attest(
       mbom attest openai/gpt-oss-120b
       mbom attest ./models/mine --key release.pem -o mine.mbom
     """
+    if sensitivity and no_behaviour:
+        raise UsageError("--sensitivity and --no-behaviour exclude each other")
     if key is not None and unsigned:
         raise UsageError("--key and --unsigned exclude each other")
     if not no_behaviour and (missing := engine.available()) is not None:
@@ -77,7 +85,16 @@ def attest(
             folder,
             created=created(),
             signer=signer,
-            measure=None if no_behaviour else engine.Measurement(device=device, progress=on_measure),
+            measure=None
+            if no_behaviour
+            else engine.Measurement(
+                device=device,
+                sensitivity=sensitivity,
+                states=folders.states(),
+                resume=resume,
+                progress=on_measure,
+                time_limit=time_limit,
+            ),
             everything=everything,
             force=force,
             on_scan=on_scan,
@@ -85,6 +102,8 @@ def attest(
         )
     if done.record is not None:
         display.fact("measured", _measured(done.record))
+        if done.record.sensitivity:
+            display.fact("trials", _trials(done.record))
     display.fact("signed", "no" if signer is None else signer.identity)
     total = size(sum(len(data) for data in done.members.values()))
     display.line(f"{shown(folder)}   {len(done.members)} members, {total}")
@@ -119,4 +138,13 @@ def _measured(record: Record) -> str:
     return (
         f"{record.runtime.precision} · {record.runtime.device} · {record.positions:,} positions · "
         f"{coverage.layers} layers{reached}"
+    )
+
+
+def _trials(record: Record) -> str:
+    factors = [flip.error / SKETCH_LIMIT for flip in record.sensitivity]
+    seen = sum(factor > 1 for factor in factors)
+    return (
+        f"{seen} of {len(factors)} single weights moved by one unit in the last place show, "
+        f"the least of them {min(factors):.1e} times above the limit"
     )

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     TaskID,
@@ -54,6 +53,14 @@ def size(number: int) -> str:
 def count(number: int) -> str:
     """Return a large number in the units of parameter counts: ``20.9 B``."""
     return _scaled(number, ("", "K", "M", "B", "T"))
+
+
+def duration(seconds: float) -> str:
+    """Return a time as precise as an estimate can be: ``40 s``, ``12 min``, ``3 h 5 min``."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _scaled(number: int, units: Iterable[str]) -> str:
@@ -124,8 +131,8 @@ class Display:
 
     @contextmanager
     def measuring(self) -> "Iterator[MeasureDisplay]":
-        """Show the layers that are done."""
-        with self._bars(MofNCompleteColumn(), TimeRemainingColumn()) as bars:
+        """Show how much of the checkpoint has been measured."""
+        with self._bars(TextColumn("{task.fields[detail]}")) as bars:
             yield MeasureDisplay(bars, self)
 
     def _bars(self, *columns: ProgressColumn) -> Progress:
@@ -194,12 +201,29 @@ class MeasureDisplay:
         self.task: TaskID | None = None
 
     def __call__(self, report: MeasureProgress) -> None:
-        """Show how much has been measured."""
+        """Show how much has been measured, of everything: phases differ in what a step of them takes."""
+        step = f"{report.phase} {report.done} of {report.total}" if report.total > 1 else report.phase
+        detail = " · ".join(self._details(report))
         if self.task is None:
-            self.task = self.bars.add_task("measuring", total=report.total)
-        self.bars.update(self.task, completed=report.done, description=f"measuring {report.phase}", total=report.total)
-        text = f"  measuring  {report.phase}: {report.done} of {report.total}"
-        self.tenths.reach(report.phase, report.done, report.total, text)
+            self.task = self.bars.add_task("", total=report.bytes_total, detail=detail)
+        self.bars.update(
+            self.task,
+            completed=report.bytes_read,
+            total=report.bytes_total,
+            description=f"measuring {step}",
+            detail=detail,
+        )
+        self.tenths.reach("measuring", report.bytes_read, report.bytes_total, f"  measuring  {step} · {detail}")
+
+    @staticmethod
+    def _details(report: MeasureProgress) -> Iterator[str]:
+        if report.experts:
+            yield f"{report.experts_read:,} of {report.experts:,} experts"
+        yield f"{size(report.bytes_read)} of {size(report.bytes_total)}"
+        if report.rate > 0:
+            yield f"{size(int(report.rate))}/s"
+        if report.seconds_left:
+            yield f"{duration(report.seconds_left)} left"
 
 
 def conclusion(verdict: Verdict) -> str:

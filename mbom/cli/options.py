@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from mbom.behaviour.sketches import FLIP_LIMIT
+
 PATH = click.Path(path_type=Path)
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print data and errors only.")
@@ -15,3 +17,17 @@ device = click.option(
     show_default=True,
     help="Where the behaviour pass runs; auto takes CUDA where there is one.",
 )
+sensitivity = click.option(
+    "--sensitivity",
+    type=click.IntRange(0, FLIP_LIMIT),
+    default=0,
+    metavar="N",
+    help="Try on N single weights whether the record shows a change by one unit in the last place.",
+)
+time_limit = click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Give up the behaviour pass after this time. [default: none]",
+)
+resume = click.option("--resume", is_flag=True, help="Go on with an interrupted measurement of this checkpoint.")

@@ -5,18 +5,12 @@ from pathlib import Path
 
 import click
 
+from mbom.cli import folders
 from mbom.cli.console import Display, shown
 from mbom.errors import UsageError
 from mbom.signing import KeyVerifier, LocalSigner, default_key
 
 PASSWORD_VARIABLE = "MBOM_KEY_PASSWORD"  # noqa: S105  # the name of a variable, not a password
-
-
-def folder() -> Path:
-    """Return mbom's folder under the XDG configuration folder."""
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    # The XDG specification tells to ignore a relative path.
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".config") / "mbom"
 
 
 def password() -> bytes:
@@ -32,7 +26,7 @@ def signer(key: Path | None, display: Display) -> LocalSigner:
     """Return the signer for ``--key``, or for the user's own key, made on first use with a notice."""
     if key is not None:
         return LocalSigner.load(key, password)
-    path, created = default_key(folder())
+    path, created = default_key(folders.configuration())
     own = LocalSigner.load(path, password)
     if created:
         display.line(f"Made your signing key {shown(path)}, {own.identity}: keep it, and give others the .pub file.")
@@ -47,7 +41,7 @@ def verifier(key: Path | None) -> KeyVerifier:
     """
     if key is not None:
         return KeyVerifier.load(key)
-    own = folder() / "key.pub"
+    own = folders.configuration() / "key.pub"
     if not own.exists():
         raise UsageError("whom do you trust? Give the signer's public key with --key; you have no key of your own yet")
     return KeyVerifier.load(own)

@@ -9,7 +9,7 @@ import click
 
 from mbom import engine
 from mbom import verify as verb
-from mbom.cli import options, trust
+from mbom.cli import folders, options, trust
 from mbom.cli.console import Display
 from mbom.digest import GIT_HEX
 from mbom.errors import UsageError
@@ -25,6 +25,8 @@ from mbom.source import open_source
 @click.option("--revision", metavar="HEX", help="Demand this commit, 40 hex digits.")
 @click.option("--min-time", metavar="DATE", help="Demand an attestation made at this UTC date or later: 2026-11-02.")
 @options.device
+@options.resume
+@options.time_limit
 @options.as_json
 @options.quiet
 @click.pass_context
@@ -39,6 +41,8 @@ def verify(
     revision: str | None,
     min_time: str | None,
     device: engine.Device,
+    resume: bool,
+    time_limit: float | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -68,7 +72,11 @@ def verify(
             bundle,
             verifier=verifier,
             checkpoint=source,
-            measure=engine.Measurement(device=device, progress=on_measure) if behaviour else None,
+            measure=engine.Measurement(
+                device=device, states=folders.states(), resume=resume, progress=on_measure, time_limit=time_limit
+            )
+            if behaviour
+            else None,
             expected=expected,
             on_scan=on_scan,
         )

@@ -6,45 +6,36 @@ asking whether the extra is installed, takes neither.
 
 import importlib.metadata
 import importlib.util
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from mbom import __version__, strictjson
 from mbom.behaviour.numbers import SIZE_LIMIT
-from mbom.behaviour.prompts import Prompt
-from mbom.behaviour.record import JSON_LIMIT, JSON_NAME, NUMBERS_NAME, Record
+from mbom.behaviour.projection import challenge_key
+from mbom.behaviour.prompts import Prompt, challenged
+from mbom.behaviour.record import JSON_LIMIT, JSON_NAME, NUMBERS_NAME, Record, check_nonce
+from mbom.digest import sha256
 from mbom.engine import process
+from mbom.engine.budget import Budget, available_memory
+from mbom.engine.reporting import MeasureProgress
 from mbom.engine.sidefiles import CONFIG, configuration, content
 from mbom.errors import EngineError, FormatError
 from mbom.inventory.record import Inventory
-from mbom.strictjson import Fields, Json
+from mbom.strictjson import Json
 
 __all__ = ["TRANSFORMERS", "Device", "Measure", "MeasureProgress", "Measurement", "available", "measure"]
 
 Device = Literal["auto", "cpu", "cuda"]
 
 TRANSFORMERS = "5.23.0"  # the one version whose interfaces ``mbom.engine.stock`` was written against
+STATE_INTERVAL = 60.0  # seconds of work that an interruption may cost, beside the layer that it interrupts
+FILE_LIMIT = 2 << 30  # of a state; 2,048 positions of 16,384 numbers take 0.27 GB, four streams of 7,168 0.47 GB
 _EXTRA = ("torch", "transformers", "tokenizers", "jinja2")
 _INSTALL = "pip install 'mbom[engine]'"
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasureProgress:
-    """How far a measurement is.
-
-    Attributes:
-        phase: "layers", then "output head".
-        done: steps of the phase that are done.
-        total: steps of the phase.
-        experts_read: experts read so far, over all layers.
-    """
-
-    phase: str
-    done: int
-    total: int
-    experts_read: int
 
 
 class Measure(Protocol):
@@ -56,14 +47,29 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """``measure`` with a device and a place for its reports, as attesting and verifying call it."""
+    """``measure`` with what else it takes, as attesting and verifying call it."""
 
     device: Device = "auto"
+    challenge: str | None = None
+    sensitivity: int = 0
+    states: Path | None = None
+    resume: bool = False
     progress: Callable[[MeasureProgress], None] | None = None
+    time_limit: float | None = None
 
     def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
         """Measure a checkpoint."""
-        return measure(files, inventory, device=self.device, progress=self.progress)
+        return measure(
+            files,
+            inventory,
+            device=self.device,
+            challenge=self.challenge,
+            sensitivity=self.sensitivity,
+            states=self.states,
+            resume=self.resume,
+            progress=self.progress,
+            time_limit=self.time_limit,
+        )
 
 
 def available() -> str | None:
@@ -82,7 +88,12 @@ def measure(
     inventory: Inventory,
     *,
     device: Device = "auto",
+    challenge: str | None = None,
+    sensitivity: int = 0,
+    states: Path | None = None,
+    resume: bool = False,
     progress: Callable[[MeasureProgress], None] | None = None,
+    time_limit: float | None = None,
 ) -> Record:
     """Run a checkpoint on the fixed prompts in a child process and return what it computed.
 
@@ -90,20 +101,42 @@ def measure(
         files: where each file of the checkpoint lies on this machine, by name.
         inventory: the digests that the bytes must have as they are read.
         device: "auto" takes a CUDA device where there is one.
-        progress: called after each step.
+        challenge: a nonce that the tails of the prompts and all signs are drawn under; None for the fixed record.
+        sensitivity: how many single weights are moved by one unit in the last place, each on trial.
+        states: a folder for what an interrupted measurement came to; None keeps nothing.
+        resume: go on with an interrupted measurement of the same checkpoint, if there is one.
+        progress: called after each step, and now and then within one.
+        time_limit: seconds that the pass may take, beginning with the rendered prompts.
 
     Raises:
-        EngineError: when the extra is missing, or the model cannot be run here.
-        RefusedError: when a file is not what the inventory says, or contradicts another.
+        EngineError: when the extra is missing, or the model cannot be run here: not its kind, not in this memory, not
+            in this time, or its process broke.
+        RefusedError: when a file is not what the inventory says, or contradicts another; for a nonce of another form.
     """
+    if challenge is not None:
+        check_nonce(challenge, what="challenge")
     lack = available()
     if lack is not None:
         raise EngineError(lack)
     from mbom.engine.render import render  # noqa: PLC0415 - needs the extra
 
     digests = {file.name: file.sha256 for file in inventory.files}
-    prompts = render(files, _vocabulary(files, inventory), digests=digests)
-    return run_prompts(files, inventory, prompts, device=device, progress=progress)
+    vocabulary = _vocabulary(files, inventory)
+    prompts = render(files, vocabulary, digests=digests)
+    if challenge is not None:
+        prompts = challenged(prompts, vocabulary, challenge_key(inventory.digest, challenge))
+    return run_prompts(
+        files,
+        inventory,
+        prompts,
+        device=device,
+        challenge=challenge,
+        sensitivity=sensitivity,
+        states=states,
+        resume=resume,
+        progress=progress,
+        time_limit=time_limit,
+    )
 
 
 def run_prompts(
@@ -112,9 +145,18 @@ def run_prompts(
     prompts: tuple[Prompt, ...],
     *,
     device: Device,
+    challenge: str | None = None,
+    sensitivity: int = 0,
+    states: Path | None = None,
+    resume: bool = False,
+    interval: float = STATE_INTERVAL,
     progress: Callable[[MeasureProgress], None] | None,
+    time_limit: float | None = None,
 ) -> Record:
     """Run a checkpoint on rendered prompts in a child process, and read its record as strictly as a stranger's."""
+    config, width = configuration(files, inventory), max((len(prompt.token_ids) for prompt in prompts), default=0)
+    takes = Budget.of(inventory.tensors, config, prompts=len(prompts), width=width)
+    kept: Path | None = None
     with tempfile.TemporaryDirectory(prefix="mbom-") as name:
         folder = Path(name)
         (folder / "inventory.json").write_bytes(inventory.to_bytes())
@@ -122,16 +164,46 @@ def run_prompts(
             "files": {file: str(path.absolute()) for file, path in files.items()},
             "inventory": str(folder / "inventory.json"),
             "prompts": [_entry(prompt) for prompt in prompts],
+            "challenge": challenge,
+            "sensitivity": sensitivity,
             "device": device,
+            "state": None,
+            "memory": takes.to_dict(available_memory()),
             "json": str(folder / JSON_NAME),
             "safetensors": str(folder / NUMBERS_NAME),
         }
-        limits = process.Limits(file_bytes=max(JSON_LIMIT, SIZE_LIMIT))
-        process.run("measure", request, limits=limits, progress=lambda report: _report(report, progress))
+        if states is not None:
+            kept = _state(states, request, inventory, resume=resume)
+            request["state"] = {"folder": str(kept.absolute()), "interval": interval}
+        limits = process.Limits(wall_seconds=time_limit, cpu_seconds=takes.cpu_seconds, file_bytes=FILE_LIMIT)
+        process.run("measure", request, limits=limits, progress=lambda report: _hear(report, progress))
         record = Record.from_bytes(content(folder / JSON_NAME, JSON_LIMIT), content(folder / NUMBERS_NAME, SIZE_LIMIT))
-    if record.model_digest != inventory.digest or record.prompts != prompts:
+    if (record.model_digest, record.challenge, record.prompts) != (inventory.digest, challenge, prompts):
         raise EngineError("the measure process returned a record of another checkpoint or of other prompts")
+    if kept is not None:
+        shutil.rmtree(kept, ignore_errors=True)
     return record
+
+
+def _state(states: Path, request: dict[str, Json], inventory: Inventory, *, resume: bool) -> Path:
+    """Return the folder for the state of a request, emptied unless an earlier run is to be gone on with.
+
+    Its name is a digest of all that the numbers depend on, so that a state is never taken up by another request.
+
+    Raises:
+        EngineError: when it cannot be made.
+    """
+    identity: dict[str, Json] = {name: request[name] for name in ("prompts", "challenge", "sensitivity", "device")}
+    versions: dict[str, Json] = {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
+    identity |= {"inventory": sha256(inventory.to_bytes()), "mbom": __version__, "versions": versions}
+    folder = states / sha256(strictjson.canonical(identity))
+    try:
+        if not resume and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EngineError(f"{folder}: no place for the state of the measurement: {error.strerror}") from error
+    return folder
 
 
 def _vocabulary(files: Mapping[str, Path], inventory: Inventory) -> int:
@@ -145,15 +217,15 @@ def _entry(prompt: Prompt) -> dict[str, Json]:
     return {"id": prompt.id, "kind": prompt.kind, "variant": prompt.variant, "token_ids": list(prompt.token_ids)}
 
 
-def _report(report: Json, progress: Callable[[MeasureProgress], None] | None) -> None:
-    """Pass on what the child says of its progress."""
-    fields = Fields(report, "the measure process")
-    parsed = MeasureProgress(
-        phase=fields.text("phase"),
-        done=fields.integer("done"),
-        total=fields.integer("total"),
-        experts_read=fields.integer("experts_read"),
-    )
-    fields.end()
+def _hear(report: Json, progress: Callable[[MeasureProgress], None] | None) -> None:
+    """Pass on what the child says of its progress.
+
+    Raises:
+        EngineError: when it says nonsense.
+    """
+    try:
+        parsed = MeasureProgress.from_json(report, "the measure process")
+    except FormatError as error:
+        raise EngineError(f"broken protocol: {error}") from error
     if progress is not None:
         progress(parsed)

@@ -12,6 +12,7 @@ import ctypes
 import importlib
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -31,6 +32,12 @@ PR_SET_NO_NEW_PRIVS = 38
 
 # Audit events of the socket module that reach nothing outside the process.
 _HARMLESS_SOCKET_EVENTS = frozenset({"socket.gethostname"})
+
+# How libraries say that memory ran out: torch's allocator on the CPU, its CUDA one, the system, Python's threads.
+_SHORTAGES = (
+    "DefaultCPUAllocator: ", "CUDA out of memory", "CUDA error: out of memory", "Cannot allocate memory",
+    "can't start new thread",
+)  # fmt: skip
 
 
 class Task(Protocol):
@@ -87,6 +94,12 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
+def volunteer() -> None:
+    """Have the kernel end this process before any other when memory runs out: its parent can say what happened."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 def limit(*, cpu_seconds: int | None, file_bytes: int) -> None:
     """Limit processor time and the size of written files, and forbid core dumps, which would hold the weights."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -123,9 +136,38 @@ def serve(module: str, pipe: BinaryIO, envelope: dict[str, Json], isolation: tup
         result = task.in_child({**request, "isolation": held}, lambda report: send({"progress": report}))
         send({"result": result})
     except MbomError as error:
-        send({"error": {"kind": type(error).__name__, "message": str(error)}})
-    except MemoryError:
-        send({"error": {"kind": EngineError.__name__, "message": "out of memory"}})
+        shortage = out_of_memory(error.__cause__)
+        kind = EngineError if shortage else type(error)
+        send({"error": {"kind": kind.__name__, "message": shortage or str(error)}})
+    except (MemoryError, RuntimeError, OSError) as error:
+        shortage = out_of_memory(error)
+        if shortage is None and not isinstance(error, OSError):
+            raise
+        send({"error": {"kind": EngineError.__name__, "message": shortage or _trouble(error)}})
+
+
+def out_of_memory(error: BaseException | None) -> str | None:
+    """Return a sentence when ``error`` means that memory ran out: Python's own, torch's on the CPU, or CUDA's."""
+    text = str(error)
+    if not isinstance(error, MemoryError) and not any(words in text for words in _SHORTAGES):
+        return None
+    if type(error).__name__ == "OutOfMemoryError":
+        return f"out of memory on the device: {text.partition('. If reserved')[0][:300]}"
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    wanted = re.search(r"tried to allocate (\d{1,20}) bytes", text)
+    return (
+        "out of memory"
+        + (f" while {int(wanted[1]) / 1e9:.3g} GB more were wanted" if wanted else "")
+        + (f"; this process may take {limit / 1e9:.1f} GB of address space" if limit != resource.RLIM_INFINITY else "")
+    )
+
+
+def _trouble(error: Exception) -> str:
+    """Say what the system refused: a full disk, a file that cannot be read, a socket."""
+    assert isinstance(error, OSError)
+    if error.strerror is None:
+        return str(error)
+    return f"{error.filename or 'reading or writing failed'}: {error.strerror}"
 
 
 def main() -> None:
@@ -134,6 +176,7 @@ def main() -> None:
     isolation = isolate()
     # After the namespaces: a change of credentials clears the signal.
     die_with(parent)
+    volunteer()
     with os.fdopen(pipe, "wb") as out:
         serve(module, out, json.load(sys.stdin.buffer), isolation)
     # Tearing down libraries takes seconds and can crash after all is said.

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from mbom.behaviour.projection import signs
+from mbom.behaviour.numbers import LOGIT_DIMENSIONS, TOP_TOKENS
+from mbom.behaviour.projection import FIXED, signs
 from mbom.errors import EngineError
-
-TOP = 64
-PROJECTION_VALUES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +16,10 @@ class Logits:
     """What is kept of the logits of N positions over V tokens, on the CPU.
 
     Attributes:
-        top_ids: (N, T) int64, T = min(64, V), by descending logit, equal ones by ascending id.
+        top_ids: (N, T) int64, T = min(32, V), by descending logit, equal ones by ascending id.
         top: (N, T) float64 logits.
         logsumexp: (N,) float64.
-        projection: (N, 64) float64: logits minus their mean, times signs, divided by sqrt(V).
+        projection: (N, 32) float64: logits minus their mean, times signs, divided by sqrt(V).
     """
 
     top_ids: torch.Tensor
@@ -30,19 +28,21 @@ class Logits:
     projection: torch.Tensor
 
 
-def logits(hidden: torch.Tensor, blocks: Iterable[torch.Tensor], vocabulary: int) -> Logits:
+def logits(hidden: torch.Tensor, blocks: Iterable[torch.Tensor], vocabulary: int, key: bytes = FIXED) -> Logits:
     """Multiply (N, H) with the output matrix (V, H), given by blocks of rows, and keep what the record needs.
+
+    Signs are drawn under ``key``.
 
     Raises:
         EngineError: when a logit is not a finite number.
     """
     positions = hidden.shape[0]
-    directions = torch.from_numpy(signs("logits", (vocabulary, PROJECTION_VALUES)))
+    directions = torch.from_numpy(signs("logits", (vocabulary, LOGIT_DIMENSIONS), key))
     top = hidden.new_empty((positions, 0))
     top_ids = torch.empty((positions, 0), dtype=torch.int64, device=hidden.device)
     logsumexp = hidden.new_full((positions,), -math.inf)
     total, offset = hidden.new_zeros((positions, 1)), None
-    projection = hidden.new_zeros((positions, PROJECTION_VALUES))
+    projection = hidden.new_zeros((positions, LOGIT_DIMENSIONS))
     row = 0
     for block in blocks:
         values = hidden @ block.T  # (N, rows)
@@ -50,9 +50,9 @@ def logits(hidden: torch.Tensor, blocks: Iterable[torch.Tensor], vocabulary: int
         if not bool(values.sum(1).isfinite().all()):
             raise EngineError(f"the output head computes values that are not finite, at token {row} or after")
         end = row + block.shape[0]
-        best, best_ids = values.topk(min(TOP, end - row), dim=1)
+        best, best_ids = values.topk(min(TOP_TOKENS, end - row), dim=1)
         top, top_ids = torch.cat([top, best], dim=1), torch.cat([top_ids, best_ids + row], dim=1)
-        top, chosen = top.topk(min(TOP, top.shape[1]), dim=1)
+        top, chosen = top.topk(min(TOP_TOKENS, top.shape[1]), dim=1)
         top_ids = top_ids.gather(1, chosen)
         logsumexp = torch.logaddexp(logsumexp, values.logsumexp(1))
         # Centring happens at the end. Taking a first guess at the mean off here keeps what is added up small.
@@ -61,7 +61,7 @@ def logits(hidden: torch.Tensor, blocks: Iterable[torch.Tensor], vocabulary: int
         total += values.sum(1, keepdim=True)
         projection += values @ directions[row:end].to(hidden.device, torch.float64)
         row = end
-    sums = directions.sum(0, dtype=torch.float64).to(hidden.device)  # (64,)
+    sums = directions.sum(0, dtype=torch.float64).to(hidden.device)  # (32,)
     projection -= total / vocabulary * sums
     top, top_ids = _in_order(top, top_ids)
     return Logits(

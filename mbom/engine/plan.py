@@ -3,9 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
+
+import torch
 
 from mbom.engine.stock import Conversion, Stock, expert_index, experts_of, natural
-from mbom.engine.weights import Weight, check_plain
+from mbom.engine.weights import Weight, check_plain, lookup
 from mbom.errors import EngineError, FormatError, RefusedError
 from mbom.inventory.record import TensorRecord
 
@@ -55,15 +58,19 @@ def plan(
         if target is None:
             unused.append(weights[name])
         else:
-            check_plain(weights[name], records)
-            sources[target.parameter].append(Source(weight=weights[name], pattern=target.pattern))
+            weight = weights[name]
+            if conversion.parameters[target.parameter].dtype.is_floating_point:
+                check_plain(weight, records)
+            else:
+                weight = lookup(weight, records, below=_experts_beside(stock, target.parameter))
+            sources[target.parameter].append(Source(weight=weight, pattern=target.pattern))
     _check_complete(stock, conversion, sources)
     embedding = _single(stock.embedding, sources.pop(stock.embedding), conversion).weight
     # Where both are stored although the configuration ties them, transformers uses the stored head, and so does this.
     head = _single(stock.head, sources.pop(stock.head), conversion).weight if stock.head in sources else embedding
     for weight in (embedding, head):
-        if len(weight.stored) != 1:
-            raise EngineError(f"{weight.name}: a quantised embedding or output head cannot be read by rows")
+        if not weight.sliced:
+            raise EngineError(f"{weight.name}: an embedding or output head quantised like this cannot be read by rows")
     dense: defaultdict[str, dict[str, Weight]] = defaultdict(dict)
     stacked: dict[str, Source | tuple[tuple[Source, ...], ...]] = {}
     layers = [name for name, _ in stock.layers]
@@ -71,7 +78,7 @@ def plan(
         experts = experts_of(stock, parameter)
         if experts is None:
             layer = next((name for name in layers if parameter.startswith(f"{name}.")), "")
-            dense[layer][parameter] = _single(parameter, found, conversion).weight
+            dense[layer][parameter] = _merged(parameter, found, conversion)
         elif any(source.pattern for source in found):
             stacked[parameter] = _by_expert(parameter, found, experts, conversion)
         else:
@@ -100,6 +107,38 @@ def _single(parameter: str, found: list[Source], conversion: Conversion) -> Sour
     if weight.shape != expected:
         raise FormatError(f"{weight.name}: has the shape {list(weight.shape)}, config.json asks for {list(expected)}")
     return found[0]
+
+
+def _merged(parameter: str, found: list[Source], conversion: Conversion) -> Weight:
+    """Return the weight of a dense parameter, one for all of its sources where a conversion merges several."""
+    patterns = [source.pattern for source in found if source.pattern is not None]
+    if not patterns:
+        return _single(parameter, found, conversion).weight
+    if len(patterns) != len(found) or sorted(patterns) != sorted(conversion.sources(patterns[0])):
+        names = ", ".join(source.weight.name for source in found[:3])
+        raise FormatError(f"{parameter}: made up of {len(found)} tensors ({names}), {patterns[0]} asks for others")
+    shape = tuple(conversion.parameters[parameter].shape)
+
+    def decode(*stored: torch.Tensor) -> torch.Tensor:
+        parts, rest = [], iter(stored)
+        for source, pattern in zip(found, patterns, strict=True):
+            values = source.weight.decode(*islice(rest, len(source.weight.tensors)))
+            parts.append((source.weight.name, pattern, values))
+        merged = conversion.merged(parameter, parts)
+        if tuple(merged.shape) != shape:
+            raise FormatError(f"{parameter}: its tensors make {list(merged.shape)}, config.json asks for {list(shape)}")
+        return merged
+
+    stored = tuple(name for source in found for name in source.weight.tensors)
+    return Weight(name=parameter, shape=shape, stored=stored, sliced=False, decode=decode)
+
+
+def _experts_beside(stock: Stock, parameter: str) -> int:
+    """Return the number of experts of the router that owns a table of integers."""
+    count = getattr(stock.model.get_submodule(parameter.rpartition(".")[0]), "num_experts", None)
+    if type(count) is not int:
+        raise EngineError(f"{parameter}: what its integers stand for is not known")
+    return count
 
 
 def _by_expert(

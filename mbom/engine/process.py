@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -34,6 +35,12 @@ TASKS: Mapping[Task, str] = {"render": "mbom.engine.render", "measure": "mbom.en
 REPORT_LIMIT = 64 << 10  # bytes of one progress report or error; honest ones have a few hundred
 STDERR_KEPT = 4 << 10  # bytes; the end of a traceback says what went wrong
 EXIT_SECONDS = 5.0  # for last words after the pipe is closed, and again for the end of the process
+
+# Of a Python traceback, everything before the sentence at its end. Only the end of a long one may have been kept.
+_FRAMES = re.compile(r"\A.*^  File \"[^\n]*\n(?:  [^\n]*\n)*", re.DOTALL | re.MULTILINE)
+
+# Last words of C++ and OpenMP when memory runs out; no exception of Python's follows them.
+_NO_MEMORY = re.compile(r"std::bad_alloc|libgomp: (Out of memory|Thread creation failed)|Cannot allocate memory")
 
 # What a child inherits: enough to find libraries and the devices that the user allowed, and nothing that may be secret.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "OMP_NUM_THREADS")
@@ -116,7 +123,7 @@ def run_module(
     if talk.error is not None:
         raise talk.error
     if status != 0 or not talk.finished:
-        raise EngineError(f"the {name} process {_ending(status)}{talk.last_words()}")
+        raise talk.failure(status)
     return talk.result
 
 
@@ -193,7 +200,9 @@ class _Conversation:
                 if left is not None and left <= 0:
                     if pipe not in selector.get_map():
                         return
-                    raise EngineError(f"the {self.name} process took more than {self.limits.wall_seconds:g} s")
+                    raise EngineError(
+                        f"the {self.name} process took more than {self.limits.wall_seconds:g} s, its time limit"
+                    )
                 ready = [key.fileobj for key, _events in selector.select(left)]
                 if process.stdin in ready:
                     unsent = _send(process.stdin.fileno(), unsent)
@@ -206,10 +215,15 @@ class _Conversation:
                     selector.unregister(pipe)
                     deadline = time.monotonic() + EXIT_SECONDS
 
-    def last_words(self) -> str:
-        """Return the end of the child's standard error for a message, without control characters."""
+    def failure(self, status: int) -> EngineError:
+        """Return the error for a process that ended with ``status`` and brought no result."""
         words = self._stderr.decode("utf-8", errors="replace").strip()
-        return f"; it said: {printable(words)}" if words else ""
+        ending = "ran out of memory" if _NO_MEMORY.search(words) else _ending(status, self.limits)
+        last = printable(_FRAMES.sub("", words))
+        error = EngineError(f"the {self.name} process {ending}" + (f"; it said: {last}" if last else ""))
+        if last != printable(words):
+            error.add_note("\n".join(printable(line) for line in words.splitlines()))  # a traceback shows notes
+        return error
 
     def _keep(self, data: bytes) -> bool:
         self._stderr += data
@@ -276,12 +290,12 @@ def _error(fields: Fields) -> MbomError:
     return known(printable(message)[:STDERR_KEPT])
 
 
-def _ending(status: int) -> str:
+def _ending(status: int, limits: Limits) -> str:
     """Say in words how a process ended that should have brought a result."""
     if status >= 0:
         return f"ended with status {status} and without a result"
     if -status == signal.SIGXCPU:
-        return "used up its processor time"
+        return f"used up its processor time of {limits.cpu_seconds} s, which is far more than honest work takes"
     if -status == signal.SIGKILL:
         return "was killed, most likely because the machine ran out of memory"
     try:

@@ -13,6 +13,7 @@ from typing import cast
 from tokenizers import Tokenizer
 
 from mbom import strictjson
+from mbom.behaviour.projection import FIXED
 from mbom.behaviour.prompts import POSITIONS, Prompt, PromptSource, VariantName, check, fixed, seeded
 from mbom.digest import sha256
 from mbom.engine import process
@@ -103,7 +104,7 @@ def _prompts(answer: Json, vocabulary: int) -> tuple[Prompt, ...]:
     if len(found) != len(fixed()):
         raise FormatError(f"{what}: {len(found)} prompts, {len(fixed())} were asked for")
     prompts = tuple(_prompt(source, fields) for source, fields in zip(fixed(), found, strict=True))
-    check(prompts, vocabulary, what=what)
+    check(prompts, vocabulary, FIXED, what=what)
     return prompts
 
 

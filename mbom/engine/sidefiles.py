@@ -24,7 +24,7 @@ def configuration(files: Mapping[str, Path], inventory: Inventory) -> dict[str, 
         RefusedError: when it is not the file that was inventoried, or not strictly a JSON object.
     """
     data = bound(files, inventory, CONFIG, strictjson.SIZE_LIMIT)
-    value = strictjson.loads(data, what=CONFIG)
+    value = strictjson.loads(data, what=CONFIG, infinity=True)  # limits of state-space models may be infinite
     if not isinstance(value, dict):
         raise FormatError(f"{CONFIG}: not an object")
     return value

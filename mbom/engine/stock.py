@@ -8,7 +8,7 @@ Classes are chosen by the table below, never by the checkpoint, and no code of a
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -36,6 +36,14 @@ FAMILIES = frozenset(
         "deepseek_v2", "deepseek_v3", "dots1", "ernie4_5_moe", "glm4", "glm4_moe", "glm4_moe_lite", "gpt_oss",
         "hunyuan_v1_moe", "llama", "minimax_m2", "ministral", "mistral", "mixtral", "olmo2", "olmoe", "phi3", "qwen2",
         "qwen2_moe", "qwen3", "qwen3_moe", "seed_oss", "smollm3",
+        "deepseek_v32",
+        "deepseek_v4",
+        "glm_moe_dsa",
+        "kimi_linear",
+        "ministral3",
+        "nemotron",
+        "nemotron_h",
+        "olmo3",
     }
 )  # fmt: skip
 
@@ -54,6 +62,19 @@ _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 # What configurations and modules raise on values that they did not expect.
 _UNBUILDABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+# Members that name the kind of each layer, of which some families make as many layers as there are names.
+_LAYER_LISTS = ("hybrid_override_pattern", "layers_block_type", "layer_types", "mlp_layer_types")
+
+# Packages whose kernels model code prefers, where they are installed, to its own arithmetic in torch. They compute in
+# float32, out of sight of the float64 mode. The entry None makes Python say that there is no such package.
+KERNELS = ("causal_conv1d", "fla", "mamba_ssm")
+for _package in KERNELS:
+    sys.modules.setdefault(_package, None)  # type: ignore[arg-type]  # typeshed leaves None out; Python's docs do not
+
+# Linear attention whose chunks take a number for each pair of their positions and each channel or state: 4 GiB at
+# 2,048 positions of 32 heads with 128 channels. These modules run prompt by prompt, as attention does.
+_CHUNKED = frozenset({"KimiLinearDeltaAttention", "NemotronHMamba2Mixer"})
 
 ATTENTION = "mbom_eager"
 
@@ -97,14 +118,32 @@ def _each_prompt_alone(
     attention_mask: torch.Tensor | None,  # (1 or prompts, 1, positions, positions)
     **rest: object,
 ) -> tuple[torch.Tensor, None]:
-    """Run the model's own eager attention prompt by prompt: its scores take heads x positions**2 numbers each."""
+    """Run the model's own eager attention prompt by prompt: its scores take heads x positions**2 numbers each.
+
+    Where an indexer chose keys, its model code masks the others for the implementation called "eager" alone, and hands
+    the choice, ``indices`` of shape (prompts, positions, chosen), to all others: they are masked here in the same way.
+    """
     eager = sys.modules[type(module).__module__].eager_attention_forward
+    indices = rest.pop("indices", None)
     outputs = []
     for i in range(query.shape[0]):
         mask = attention_mask[i % attention_mask.shape[0], None] if attention_mask is not None else None
         one = slice(i, i + 1)
+        if isinstance(indices, torch.Tensor):
+            assert mask is not None  # an indexer takes what is causal from it
+            left = torch.ones_like(mask, dtype=torch.bool).scatter(-1, indices[one, None].long(), False)
+            mask = mask.masked_fill(left, torch.finfo(mask.dtype).min)
         outputs.append(eager(module, query[one], key[one], value[one], mask, **rest)[0])
     return torch.cat(outputs), None
+
+
+def _prompts_alone(forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Return a forward over (prompts, positions, hidden size) that takes one prompt at a time."""
+
+    def alone(hidden_states: torch.Tensor, **rest: object) -> torch.Tensor:
+        return torch.cat([forward(prompt.unsqueeze(0), **rest) for prompt in hidden_states])
+
+    return alone
 
 
 AttentionInterface.register(ATTENTION, _each_prompt_alone)
@@ -130,16 +169,13 @@ def build(raw: Mapping[str, Json], *, tensors: int, device: torch.device) -> Sto
         raise EngineError(
             f"config.json: the model type {model_type!r} cannot be measured; {', '.join(sorted(FAMILIES))} can"
         )
-    layers = raw.get("num_hidden_layers")
-    if type(layers) is not int or not 0 < layers <= tensors:
-        raise FormatError(f"config.json: num_hidden_layers is {layers!r}; the checkpoint has {tensors} tensors")
+    _check_layers(raw, tensors)
     for name in _LOGIT_CHANGES:
         if raw.get(name) not in (None, 1, 1.0):
             raise EngineError(f"config.json: {name} is {raw[name]!r}, which the stock class does not compute")
     kept = {name: value for name, value in raw.items() if name not in _DROPPED and not name.startswith("_")}
     try:
-        # deepcopy: the configuration class edits nested members in place.
-        settings: dict[str, Any] = deepcopy(kept)
+        settings: dict[str, Any] = {name: _copied(value) for name, value in kept.items()}
         config = CONFIG_MAPPING[model_type](**settings)
         config.pad_token_id = None  # where gradients stop; some publishers name a token outside the vocabulary
         kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
@@ -151,6 +187,27 @@ def build(raw: Mapping[str, Json], *, tensors: int, device: torch.device) -> Sto
     except (*_UNBUILDABLE, StrictDataclassError) as error:
         _unbuildable(model_type, error)
     return _described(model.eval(), device)
+
+
+def _check_layers(raw: Mapping[str, Json], tensors: int) -> None:
+    """Refuse more layers than there are tensors, whether they are counted or listed."""
+    listed = {name: kinds for name in _LAYER_LISTS if isinstance(kinds := raw.get(name), str | list)}
+    for name, kinds in listed.items():
+        if not 0 < len(kinds) <= tensors:
+            raise FormatError(f"config.json: {name} names {len(kinds)} layers; the checkpoint has {tensors} tensors")
+    layers = raw.get("num_hidden_layers")
+    if layers is None and listed:
+        return  # families whose layers differ in kind may list them and not count them
+    if type(layers) is not int or not 0 < layers <= tensors:
+        raise FormatError(f"config.json: num_hidden_layers is {layers!r}; the checkpoint has {tensors} tensors")
+
+
+def _copied(value: Json) -> Json:
+    """Copy a value, because configuration classes edit nested members in place, and read transformers' infinities."""
+    if isinstance(value, dict):
+        tag = value.get("__float__") if len(value) == 1 else None
+        return float(tag) if tag in ("Infinity", "-Infinity") else {name: _copied(v) for name, v in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _unbuildable(model_type: str, error: Exception) -> NoReturn:
@@ -177,6 +234,8 @@ def _described(model: Any, device: torch.device) -> Stock:  # noqa: ANN401 - see
             module.register_parameter(name, nn.Parameter(empty, requires_grad=False))
         for name, buffer in list(module.named_buffers(recurse=False)):
             setattr(module, name, buffer.to(device))
+        if type(module).__name__ in _CHUNKED:
+            module.forward = _prompts_alone(module.forward)
     base = model.base_model
     return Stock(
         model=model,
@@ -230,7 +289,21 @@ class Conversion:
 
     def patterns(self, pattern: str) -> int:
         """Return how many checkpoint tensors (of one expert, where it merges experts) a conversion consumes."""
-        return len(self._by_pattern[pattern].source_patterns)
+        return len(self.sources(pattern))
+
+    def sources(self, pattern: str) -> tuple[str, ...]:
+        """Return the patterns of all tensors that a conversion consumes, one of them given."""
+        return tuple(self._by_pattern[pattern].source_patterns)
+
+
+def is_indexer(module: nn.Module) -> bool:
+    """Return whether a module chooses the keys that sparse attention looks at."""
+    return type(module).__name__.endswith("Indexer")
+
+
+def routes_by_token(block: nn.Module) -> bool:
+    """Return whether a block of experts looks them up by token id instead of choosing them by score."""
+    return getattr(block, "is_hash", False) is True
 
 
 def natural(name: str) -> tuple[tuple[int, int | str], ...]:
@@ -255,3 +328,20 @@ def experts_of(stock: Stock, parameter: str) -> int | None:
     shape = getattr(module, name).shape
     stacks = type(module).__name__.endswith("Experts") and len(shape) == 3 and shape[0] == count
     return int(shape[0]) if stacks else None
+
+
+def expert_rows_of(stock: Stock, parameter: str) -> int | None:
+    """Return the number of experts that a matrix has a row for (a router, or the biases of all experts), or None."""
+    path, _, name = parameter.rpartition(".")
+    shape = getattr(stock.model.get_submodule(path), name).shape
+    if len(shape) != 2:
+        return None
+    for block in (path, path.rpartition(".")[0]):
+        counts = {
+            getattr(module, "num_experts", None)
+            for module in stock.model.get_submodule(block).modules()
+            if type(module).__name__.endswith("Experts")
+        }
+        if counts == {shape[0]}:
+            return int(shape[0])
+    return None

@@ -1,33 +1,40 @@
 """The forward pass of a stock model that holds one layer's dense weights and one expert at a time.
 
 Hooks read a layer's weights just before it runs and drop them after. The eager forward of a mixture of experts asks
-its fused parameter for one expert after another, in ascending order; an object that reads from disk answers.
+its fused parameter for one expert after another, in ascending order; an object that reads from disk answers. Every
+weight is sketched as it passes, also those that nothing is computed with.
 """
 
-from collections.abc import Callable, Iterator
+import inspect
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from mbom.behaviour.sketches import Sketched
 from mbom.engine.checkpoint import Checkpoint
 from mbom.engine.float64 import Float64
 from mbom.engine.plan import Plan, Source
-from mbom.engine.stock import Conversion, Stock, experts_of
-from mbom.engine.weights import Weight, WeightPass
+from mbom.engine.sketch import Sketches
+from mbom.engine.stock import Conversion, Stock, expert_rows_of, experts_of
+from mbom.engine.weights import Moved, Trial, Weight, WeightPass
 from mbom.errors import FormatError
 
-# Of a matrix that is read by rows: the rows in float64 held at once, and for the embedding, of which few rows are kept,
-# the bytes as they are stored. At 2,048 positions a block of 2,048 tokens makes 32 MiB of logits.
+# Of a matrix that is read by rows: the rows in float64 held at once. At 2,048 positions a block of 2,048 tokens makes
+# 32 MiB of logits. Of other matrices, the values held at once.
 HEAD_ROWS = 2048
-EMBEDDING_BYTES = 16 << 20
+BLOCK_VALUES = 8 << 20
 
 
 class Experts:
     """Stands in for a fused expert parameter (experts, ., .): indexing reads, decodes and merges one expert.
 
-    Experts that nobody asks for are read as well, without decoding, because their bytes are part of the record.
+    Experts that nobody asks for are read as well, because sketches of their weights are part of the record.
     """
 
     def __init__(
@@ -41,43 +48,84 @@ class Experts:
         self._next = 0
         # A tensor that stacks all experts is one pass through the whole layer.
         self._stack = streamed.begin(sources.weight) if isinstance(sources, Source) else None
+        self._sketched = streamed.described(parameter)
+        streamed.sketches.begin(self._sketched)
 
     def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
         """Return the matrix of one expert; indices may only rise, because a digest is computed in order."""
         expert = int(index)
         assert self._next <= expert < self._count, f"{self._parameter}: expert {expert} asked for after {self._next}"
         with self._streamed.mode.paused():
-            self._skip_to(expert)
-            values = self._read(expert)
-        self._next = expert + 1
-        if tuple(values.shape) != self._shape:
-            raise FormatError(f"{self._parameter}: expert {expert} is {list(values.shape)}, not {list(self._shape)}")
-        return values
+            while self._next < expert:
+                self._read()
+            return self._read()
+
+    @property
+    def position(self) -> int:
+        """The number of experts read so far."""
+        return self._next
 
     def finish(self) -> int:
         """Read what nobody asked for and return the number of experts."""
-        self._skip_to(self._count)
-        self._next = self._count
+        while self._next < self._count:
+            self._read()
         return self._count
 
-    def _skip_to(self, expert: int) -> None:
+    def _read(self) -> torch.Tensor:
+        """Return the matrix of the next expert."""
+        expert, self._next = self._next, self._next + 1
         if self._stack is not None:
-            self._stack.skip(expert - self._next)
+            values = self._stack.read(1)[0]
+            moved = [replace(each, difference=each.difference[0]) for each in self._stack.take_moved()]
         else:
-            assert isinstance(self._sources, tuple)
-            for sources in self._sources[self._next : expert]:
-                for source in sources:
-                    self._streamed.begin(source.weight).skip()
+            values, moved = self._merged(expert)
+        if tuple(values.shape) != self._shape:
+            raise FormatError(f"{self._parameter}: expert {expert} is {list(values.shape)}, not {list(self._shape)}")
+        self._streamed.sketches.tried(self._sketched, expert, moved)
+        self._streamed.sketches.slice(self._sketched, expert, values)
+        self._streamed.on_read()
+        return values
 
-    def _read(self, expert: int) -> torch.Tensor:
-        if self._stack is not None:
-            return self._stack.read(1)[0]
+    def _merged(self, expert: int) -> tuple[torch.Tensor, list[Moved]]:
+        """Return the matrix that tensors of one expert make up, and what the trials among them change in it."""
         assert isinstance(self._sources, tuple)
-        parts = [
-            (source.weight.name, str(source.pattern), self._streamed.begin(source.weight).read())
-            for source in self._sources[expert]
-        ]
-        return self._streamed.conversion.merged(self._parameter, parts)[0]
+        parts, trials = [], []
+        for source in self._sources[expert]:
+            passing = self._streamed.begin(source.weight)
+            parts.append((source.weight.name, str(source.pattern), passing.read()))
+            trials += [(len(parts) - 1, each) for each in passing.take_moved()]
+        merged = self._streamed.conversion.merged
+        values = merged(self._parameter, parts)[0]
+        moved = []
+        for index, each in trials:
+            name, pattern, part = parts[index]
+            other = [*parts[:index], (name, pattern, part + each.difference), *parts[index + 1 :]]
+            moved.append(replace(each, difference=merged(self._parameter, other)[0] - values))
+        return values, moved
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What an earlier run came to: the residual stream after its first ``layers`` layers.
+
+    Attributes:
+        layers: how many layers are done, at least one.
+        hidden: (prompts, positions, hidden size) float64.
+        tuple_length: see ``StreamedModel``.
+        experts: experts read so far.
+    """
+
+    layers: int
+    hidden: torch.Tensor
+    tuple_length: int | None
+    experts: int
+
+
+def _given(done: Done, device: torch.device) -> Callable[..., object]:
+    """Return what takes the place of the forward of a layer that is done."""
+    hidden = done.hidden.to(device)
+    output = hidden if done.tuple_length is None else (hidden, *(None,) * (done.tuple_length - 1))
+    return lambda *_args, **_kwargs: output
 
 
 class StreamedModel:
@@ -85,20 +133,36 @@ class StreamedModel:
 
     Attributes:
         mode: the float64 mode that the forward pass runs under.
-        experts_read: experts read so far, over all layers.
+        sketches: of the weights read so far.
+        tuple_length: the length of the tuple that a layer returns, None where it returns a tensor.
+        on_read: called when an expert, a block of rows or a tensor has been read, while the pass goes on.
     """
 
     def __init__(
-        self, stock: Stock, conversion: Conversion, plan: Plan, checkpoint: Checkpoint, device: torch.device
+        self,
+        stock: Stock,
+        conversion: Conversion,
+        plan: Plan,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        *,
+        sketches: Sketches,
+        trials: Iterable[Trial] = (),
     ) -> None:
         self.stock = stock
         self.conversion = conversion
         self.plan = plan
+        self.sketches = sketches
         self.mode = Float64()
-        self.experts_read = 0
+        self.on_read: Callable[[], None] = lambda: None
+        self.tuple_length: int | None = None
+        self._experts_done = 0
         self._checkpoint = checkpoint
         self._device = device
         self._placeholders: dict[str, Any] = {}
+        self._trials: defaultdict[str, list[Trial]] = defaultdict(list)
+        for trial in trials:
+            self._trials[trial.weight].append(trial)
 
     @property
     def experts(self) -> int:
@@ -106,60 +170,118 @@ class StreamedModel:
         counts = {name.rpartition(".")[0]: experts_of(self.stock, name) or 0 for name in self.plan.stacked}
         return sum(counts.values())
 
+    @property
+    def experts_read(self) -> int:
+        """Experts of which every parameter has been read so far, over all layers."""
+        paths = (parameter.rpartition(".") for parameter in self._placeholders)
+        values = [getattr(self.stock.model.get_submodule(path), name) for path, _, name in paths]
+        return self._experts_done + min((value.position for value in values if isinstance(value, Experts)), default=0)
+
+    @property
+    def bytes_to_read(self) -> int:
+        """The bytes of every tensor, twice those of a matrix that is both embedding and output head."""
+        twice = set(self.plan.embedding.stored).intersection(self.plan.head.stored)
+        return sum(
+            (record.end - record.start) * (2 if record.name in twice else 1)
+            for record in self._checkpoint.records.values()
+        )
+
     def begin(self, weight: Weight) -> WeightPass:
         """Begin a pass over a weight."""
-        return WeightPass(weight, self._checkpoint, self._device)
+        return WeightPass(weight, self._checkpoint, self._device, trials=self._trials.get(weight.name, ()))
 
-    def residual(self, ids: torch.Tensor, on_layer: Callable[[int, torch.Tensor], None]) -> torch.Tensor:
+    def residual(
+        self, ids: torch.Tensor, on_layer: Callable[[int, torch.Tensor], None], *, done: "Done | None" = None
+    ) -> torch.Tensor:
         """Run everything below the output head once.
 
         Args:
             ids: (prompts, positions) token ids, padded on the right: causal models ignore what comes later.
             on_layer: called with the index of each layer and the residual stream after it, shape of the result.
+            done: what an earlier run came to, to go on from there.
 
         Returns:
             (prompts, positions, hidden size) float64, normalised as the output head expects it.
         """
-        embedded = self._embedded(ids)
+        if done is None:
+            embedded = self._embedded(ids)
+        else:
+            embedded, self._experts_done = done.hidden.to(self._device), done.experts
         self._load("")
-        with torch.no_grad(), self.mode, self._hooks(on_layer):
+        with torch.no_grad(), self.mode, self._hooks(ids.to(self._device), on_layer, done):
             output = self.stock.base(inputs_embeds=embedded, use_cache=False)
         self._drop("")
         result = output.last_hidden_state
         assert isinstance(result, torch.Tensor)
         return result
 
-    def rows(self, weight: Weight) -> Iterator[torch.Tensor]:
-        """Yield a plain matrix in float64 by blocks of rows, in order."""
-        passing = self.begin(weight)
-        while passing.position < weight.shape[0]:
-            yield passing.read(min(HEAD_ROWS, weight.shape[0] - passing.position))
+    def head_rows(self) -> Iterator[torch.Tensor]:
+        """Yield the output matrix in float64 by blocks of rows, in order; a tied one is not sketched again."""
+        tied = self.plan.head is self.plan.embedding
+        return self._rows(self.plan.head, None if tied else self.stock.head)
 
     def read_unused(self) -> tuple[str, ...]:
-        """Read and hash the stored tensors that the forward pass has no place for, and return their names."""
-        names = tuple(self._checkpoint.unread())
-        for name in names:
-            self._checkpoint.stored(name).skip()
-        return names
+        """Read and sketch what the forward pass has no place for; return the names of the stored tensors."""
+        for weight in self.plan.unused:
+            sketched = Sketched(name=weight.name, layer=None, shape=weight.shape, slices=1, executed=False)
+            if len(weight.shape) < 2 or not weight.sliced:
+                self.sketches.whole(sketched, self.begin(weight).read())
+                self.on_read()
+                continue
+            sketch, passing = self.sketches.by_rows(sketched, rows=False), self.begin(weight)
+            step = max(1, BLOCK_VALUES // max(1, math.prod(weight.shape[1:])))
+            while passing.position < weight.shape[0]:
+                sketch.add(passing.read(min(step, weight.shape[0] - passing.position)))
+                self.on_read()
+            sketch.finish()
+        return tuple(sorted(name for weight in self.plan.unused for name in weight.tensors))
+
+    def described(self, parameter: str) -> Sketched:
+        """Return the entry of a parameter in the record's list of weights."""
+        layers = (index for index, (name, _) in enumerate(self.stock.layers) if parameter.startswith(f"{name}."))
+        layer = next(layers, None)
+        experts = None
+        if layer is not None:
+            experts = experts_of(self.stock, parameter) or expert_rows_of(self.stock, parameter)
+        shape = tuple(self.conversion.parameters[parameter].shape)
+        return Sketched(name=parameter, layer=layer, shape=shape, slices=experts or 1)
+
+    def _rows(self, weight: Weight, parameter: str | None) -> Iterator[torch.Tensor]:
+        """Yield a matrix in float64 by blocks of rows, and sketch it under the name of a parameter."""
+        passing = self.begin(weight)
+        sketch = self.sketches.by_rows(self.described(parameter), rows=True) if parameter is not None else None
+        while passing.position < weight.shape[0]:
+            block = passing.read(min(HEAD_ROWS, weight.shape[0] - passing.position))
+            if sketch is not None:
+                sketch.tried(passing.take_moved())
+                sketch.add(block)
+            yield block
+            self.on_read()
+        if sketch is not None:
+            sketch.finish()
 
     def _embedded(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return the embedding's rows for (prompts, positions) ids; the other rows are hashed and forgotten."""
-        weight = self.plan.embedding
-        stored = self._checkpoint.stored(weight.stored[0])
-        row_bytes = (stored.record.end - stored.record.start) // stored.slices
-        step = max(1, EMBEDDING_BYTES // row_bytes)
+        """Return the embedding's rows for (prompts, positions) ids."""
         wanted, where = torch.unique(ids, return_inverse=True)  # ascending
-        kept = []
-        for first in range(0, stored.slices, step):
-            block = stored.read(min(step, stored.slices - first))
-            inside = wanted[(wanted >= first) & (wanted < stored.position)] - first
-            kept.append(weight.decode(block[inside]))
-        return torch.cat(kept)[where].to(self._device)
+        kept, first = [], 0
+        for block in self._rows(self.plan.embedding, self.stock.embedding):
+            inside = wanted[(wanted >= first) & (wanted < first + block.shape[0])] - first
+            kept.append(block[inside.to(block.device)])
+            first += block.shape[0]
+        return torch.cat(kept)[where.to(self._device)]
 
     @contextmanager
-    def _hooks(self, on_layer: Callable[[int, torch.Tensor], None]) -> Iterator[None]:
+    def _hooks(
+        self, ids: torch.Tensor, on_layer: Callable[[int, torch.Tensor], None], done: "Done | None"
+    ) -> Iterator[None]:
         handles = []
+        skipped = done.layers if done is not None else 0
         for index, (name, layer) in enumerate(self.stock.layers):
+            if done is not None and index < skipped:
+                layer.forward = _given(done, self._device)
+                continue
+            if "input_ids" in inspect.signature(layer.forward).parameters:
+                handles.append(layer.register_forward_pre_hook(_with_ids(ids), with_kwargs=True))
             handles.append(layer.register_forward_pre_hook(self._before(name)))
             handles.append(layer.register_forward_hook(self._after(index, name, on_layer)))
         try:
@@ -167,6 +289,8 @@ class StreamedModel:
         finally:
             for handle in handles:
                 handle.remove()
+            for _, layer in self.stock.layers[:skipped]:
+                del layer.forward
 
     def _before(self, name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _args: object) -> None:
@@ -181,13 +305,20 @@ class StreamedModel:
                 self._drop(name)
             hidden = output[0] if isinstance(output, tuple) else output
             assert isinstance(hidden, torch.Tensor)
+            self.tuple_length = len(output) if isinstance(output, tuple) else None
             on_layer(index, hidden)
 
         return hook
 
     def _load(self, layer: str) -> None:
         for parameter, weight in self.plan.dense.get(layer, {}).items():
-            self._put(parameter, self.begin(weight).read())
+            passing, sketched = self.begin(weight), self.described(parameter)
+            values = passing.read()
+            if parameter not in self.sketches.weights:  # what lies outside the layers is read again by a resumed run
+                self.sketches.tried(sketched, 0, passing.take_moved())
+                self.sketches.whole(sketched, values)
+            self._put(parameter, values)
+            self.on_read()
         for parameter, stacked in self.plan.stacked.items():
             if parameter.startswith(f"{layer}."):
                 self._put(parameter, Experts(parameter, stacked, self))
@@ -212,4 +343,13 @@ class StreamedModel:
                 experts = value.finish()
                 delattr(module, name)
             setattr(module, name, self._placeholders.pop(parameter))
-        self.experts_read += experts
+        self._experts_done += experts
+
+
+def _with_ids(ids: torch.Tensor) -> Callable[..., Any]:
+    """Return a hook that gives a layer the token ids, by which some look up experts; the model has embeddings only."""
+
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return args, {**kwargs, "input_ids": ids}
+
+    return hook

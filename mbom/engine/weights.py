@@ -1,22 +1,24 @@
-"""Weights as numbers, whatever their encoding on disk: plain floats, MXFP4 or FP8 in blocks.
+"""Weights as numbers, whatever their encoding on disk.
 
 A ``Weight`` carries the name that the checkpoint would use without quantisation, so that transformers' conversion of
-names and its merging of experts apply to it unchanged. Its values are exact in float64 for every encoding here.
+names and its merging of experts apply to it unchanged. ``mbom.engine.encodings`` finds the weights of a checkpoint.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
 from mbom.engine.checkpoint import Checkpoint
-from mbom.engine.dequantise import fp8_blocks, mxfp4
 from mbom.errors import EngineError, FormatError
 from mbom.inventory.record import TensorRecord
-from mbom.strictjson import Json
+
+ATTEMPTS = 64  # neighbours that are tried in place of an element that is zero
+FLOAT32_TINY = 2.0**-126
 
 PLAIN_TYPES = frozenset({"F64", "F32", "F16", "BF16"})
+INDEX_TYPES = frozenset({"I64", "I32"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,23 +28,59 @@ class Weight:
     Attributes:
         name: the name without the suffixes of quantisation.
         shape: the shape of the values.
-        stored: the tensors on disk that make up the values.
-        decode: maps those tensors, or the same slices of their first dimension, to float64.
+        stored: the tensors on disk that make up the values; they are read by slices of their first dimension.
+        constants: the tensors on disk that every slice needs whole, such as one scale for all.
+        sliced: whether ``decode`` takes slices; otherwise it takes everything at once.
+        decode: maps the tensors of ``stored``, or the same slices of them, and then those of ``constants`` to the
+            values in float64.
     """
 
     name: str
     shape: tuple[int, ...]
     stored: tuple[str, ...]
+    constants: tuple[str, ...] = ()
+    sliced: bool = True
     decode: Callable[..., torch.Tensor]
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """All tensors on disk that belong to the weight."""
+        return (*self.stored, *self.constants)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """An element to move by one unit in its last place: of the first tensor that stores a weight, in C order."""
+
+    weight: str
+    stored: str
+    element: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """A trial: the element that was moved, and the difference that it makes to the values of the slices read with it.
+
+    A neighbour of the trial's element takes the place of one that is zero, whose last place is far below all others.
+    """
+
+    trial: Trial
+    element: int
+    difference: torch.Tensor
 
 
 class WeightPass:
     """One pass over a weight, by slices of its first dimension, in order."""
 
-    def __init__(self, weight: Weight, checkpoint: Checkpoint, device: torch.device) -> None:
+    def __init__(
+        self, weight: Weight, checkpoint: Checkpoint, device: torch.device, *, trials: Sequence[Trial] = ()
+    ) -> None:
         self._weight = weight
         self._parts = [checkpoint.stored(name) for name in weight.stored]
+        self._constants = [checkpoint.stored(name).read().to(device) for name in weight.constants]
         self._device = device
+        self._trials = trials
+        self._moved: list[Moved] = []
 
     @property
     def position(self) -> int:
@@ -50,34 +88,58 @@ class WeightPass:
         return self._parts[0].position
 
     def read(self, count: int | None = None) -> torch.Tensor:
-        """Return the next ``count`` slices (all that are left by default) in float64 on the device."""
-        return self._weight.decode(*(part.read(count).to(self._device) for part in self._parts))
+        """Return the next ``count`` slices (all that are left by default) in float64 on the device.
 
-    def skip(self, count: int | None = None) -> None:
-        """Read and hash the next ``count`` slices (all that are left by default) without decoding them."""
-        for part in self._parts:
-            part.skip(count)
+        A weight that is not ``sliced`` is read whole.
+        """
+        assert count is None or self._weight.sliced, f"{self._weight.name}: cannot be decoded by slices"
+        first = self.position
+        parts = [part.read(count).to(self._device) for part in self._parts]
+        values = self._weight.decode(*parts, *self._constants)
+        for trial in self._trials:
+            each = parts[0].numel() // max(1, self.position - first)  # elements of a slice
+            if first * each <= trial.element < self.position * each:
+                self._move(trial, [*parts, *self._constants], values, first * each)
+        return values
+
+    def take_moved(self) -> list[Moved]:
+        """Return what the trials among the slices read since the last call would have changed."""
+        moved, self._moved = self._moved, []
+        return moved
+
+    def _move(self, trial: Trial, parts: Sequence[torch.Tensor], values: torch.Tensor, start: int) -> None:
+        """Try a trial on the parts that begin at element ``start``."""
+        total = parts[0].numel()
+        for attempt in range(min(ATTEMPTS, total)):
+            index = (trial.element - start + attempt) % total
+            moved = _moved(self._weight, parts, index)
+            if moved is None:
+                continue
+            difference = moved.to(torch.float64) - values
+            # A zero moves to the least number of its type, which nothing could see beside the others.
+            if float(difference.abs().max()) > FLOAT32_TINY * float(values.abs().max()):
+                self._moved.append(Moved(trial=trial, element=start + index, difference=difference))
+                return
 
 
-def weights(records: Mapping[str, TensorRecord], quantization: Json) -> dict[str, Weight]:
-    """Return every weight of a checkpoint by name.
+def _moved(weight: Weight, parts: Sequence[torch.Tensor], index: int) -> torch.Tensor | None:
+    """Decode with the last bit of an element turned; where that stands for no number, with its other neighbour."""
+    for mask in (1, 3):
+        first = parts[0].clone()
+        first.view(_INTEGERS[first.element_size()]).view(-1)[index] ^= mask
+        try:
+            return weight.decode(first, *parts[1:])
+        except FormatError:
+            continue
+    return None
 
-    Args:
-        records: the stored tensors.
-        quantization: the member ``quantization_config`` of ``config.json``, or None.
 
-    Raises:
-        EngineError: for a quantisation that cannot be undone exactly here.
-        FormatError: for one whose description or tensors contradict themselves.
-    """
-    pairs = _encoded(records, quantization)
-    taken = {name for weight in pairs for name in weight.stored}
-    plain = [
-        Weight(name=record.name, shape=record.shape, stored=(record.name,), decode=_to_float64)
-        for record in records.values()
-        if record.name not in taken
-    ]
-    return {weight.name: weight for weight in [*plain, *pairs]}
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def plain(record: TensorRecord) -> Weight:
+    """Return the weight of a tensor that is stored as the values themselves."""
+    return Weight(name=record.name, shape=record.shape, stored=(record.name,), decode=_to_float64)
 
 
 def check_plain(weight: Weight, records: Mapping[str, TensorRecord]) -> None:
@@ -87,80 +149,28 @@ def check_plain(weight: Weight, records: Mapping[str, TensorRecord]) -> None:
         EngineError: naming the tensor and its type.
     """
     record = records[weight.stored[0]]
-    if len(weight.stored) == 1 and record.dtype not in PLAIN_TYPES:
+    if len(weight.tensors) == 1 and record.dtype not in PLAIN_TYPES:
         allowed = ", ".join(sorted(PLAIN_TYPES))
         raise EngineError(f"{record.name}: holds {record.dtype} without a known scale; plain weights are {allowed}")
 
 
-def _encoded(records: Mapping[str, TensorRecord], quantization: Json) -> list[Weight]:
-    if quantization is None:
-        return []
-    if not isinstance(quantization, dict):
-        raise FormatError("config.json: quantization_config is not an object")
-    method = quantization.get("quant_method")
-    if method == "mxfp4":
-        return [
-            _mxfp4_weight(record, records[scales])
-            for record in records.values()
-            if record.name.endswith("_blocks")
-            and (scales := record.name.removesuffix("_blocks") + "_scales") in records
-        ]
-    if method == "fp8":
-        block = _fp8_block(quantization)
-        return [
-            _fp8_weight(record, records[scales], block)
-            for record in records.values()
-            if (scales := record.name + "_scale_inv") in records
-        ]
-    raise EngineError(f"config.json: quantisation by {method!r} is not known; mxfp4 and fp8 are")
+def lookup(weight: Weight, records: Mapping[str, TensorRecord], *, below: int) -> Weight:
+    """Return a weight as a table of indices, which are integers, from zero to ``below``.
+
+    Raises:
+        EngineError: when it holds something else than integers.
+    """
+    record = records[weight.stored[0]]
+    if len(weight.tensors) != 1 or record.dtype not in INDEX_TYPES:
+        allowed = ", ".join(sorted(INDEX_TYPES))
+        raise EngineError(f"{record.name}: a table of experts holds {record.dtype}; {allowed} are allowed")
+    return replace(weight, decode=partial(_indices, below=below, what=record.name))
 
 
-def _mxfp4_weight(blocks: TensorRecord, scales: TensorRecord) -> Weight:
-    """Describe expert weights of gpt-oss: blocks (E, O, G, 16), scales (E, O, G), values (E, G * 32, O)."""
-    if (
-        len(blocks.shape) != 4
-        or blocks.shape[3] != 16
-        or blocks.shape[:3] != scales.shape
-        or (blocks.dtype, scales.dtype) != ("U8", "U8")
-    ):
-        raise FormatError(
-            f"{blocks.name}: {blocks.dtype} {list(blocks.shape)} with scales {scales.dtype} {list(scales.shape)} "
-            "is not MXFP4, which has U8 (experts, out, groups, 16) with U8 (experts, out, groups)"
-        )
-    experts, out, groups, _ = blocks.shape
-    return Weight(
-        name=blocks.name.removesuffix("_blocks"),
-        shape=(experts, groups * 32, out),
-        stored=(blocks.name, scales.name),
-        decode=partial(_mxfp4_values, what=blocks.name),
-    )
-
-
-def _mxfp4_values(blocks: torch.Tensor, scales: torch.Tensor, *, what: str) -> torch.Tensor:
-    return mxfp4(blocks, scales, what=what).transpose(-1, -2)  # (E, in, out): the stock class multiplies from the left
-
-
-def _fp8_block(quantization: dict[str, Json]) -> tuple[int, int]:
-    block = quantization.get("weight_block_size")
-    if quantization.get("fmt", "e4m3") != "e4m3":
-        raise EngineError(f"config.json: FP8 of format {quantization['fmt']!r} is not known; e4m3 is")
-    if not isinstance(block, list) or len(block) != 2:
-        raise EngineError("config.json: FP8 without weight_block_size is not known; blocks such as [128, 128] are")
-    rows, columns = block
-    if type(rows) is not int or type(columns) is not int or rows < 1 or columns < 1:
-        raise FormatError(f"config.json: weight_block_size is {block}, two positive integers are allowed")
-    return rows, columns
-
-
-def _fp8_weight(weight: TensorRecord, scales: TensorRecord, block: tuple[int, int]) -> Weight:
-    """Describe a matrix (O, I) with one scale for each block, the last of them ragged."""
-    if weight.dtype != "F8_E4M3" or len(weight.shape) != 2:
-        raise FormatError(
-            f"{weight.name}: {weight.dtype} {list(weight.shape)} has scales in {scales.name}; "
-            "only matrices of F8_E4M3 may"
-        )
-    decode = partial(fp8_blocks, block=block, what=weight.name)
-    return Weight(name=weight.name, shape=weight.shape, stored=(weight.name, scales.name), decode=decode)
+def _indices(values: torch.Tensor, *, below: int, what: str) -> torch.Tensor:
+    if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < below:
+        raise FormatError(f"{what}: names experts from {values.min()} to {values.max()}, there are {below}")
+    return values.to(torch.int64)
 
 
 def _to_float64(values: torch.Tensor) -> torch.Tensor:

@@ -26,6 +26,8 @@ _COMPANIONS = (
     (".input_zero_point", (".weight",)),
     (".input_global_scale", (".weight_packed",)),
     (".activation_scale", (".weight",)),
+    (".k_scale", (".weight", ".k_proj.weight", ".k_proj.weight_packed")),  # of a key-value cache in FP8
+    (".v_scale", (".weight", ".v_proj.weight", ".v_proj.weight_packed")),
     (".scale", (".weight",)),
     (".scales", (".qweight",)),
     (".qzeros", (".qweight",)),
@@ -73,6 +75,12 @@ def logical_elements(
         example = plain(min(unknown))
         notes = (f"integer tensors of no packing that mbom knows, counted as stored: {len(unknown)}, first {example}",)
     return elements, tuple(sorted(packings)), notes
+
+
+def companions(tensors: Sequence[TensorRecord]) -> frozenset[str]:
+    """Return the names of the tensors that only help to decode another one of a packed or scaled type."""
+    table = {tensor.name: tensor for tensor in tensors}
+    return frozenset(tensor.name for tensor in tensors if _is_companion(tensor, math.prod(tensor.shape), table))
 
 
 def _is_companion(tensor: TensorRecord, size: int, table: Mapping[str, TensorRecord]) -> bool:

@@ -68,7 +68,7 @@ PERTURBED: dict[str, tuple[Record, str]] = {
         "log-sum-exp of the logits, prompt code-1 position 0: relative error",
     ),
     "a log-probability": (
-        edited(MOE, top_logprobs=scaled((139, 63))),
+        edited(MOE, top_logprobs=scaled((139, 31))),
         "top log-probabilities, prompt mathematics-1 position 19: relative error",
     ),
     "a margin": (

@@ -180,6 +180,7 @@ def test_the_model_card_gives_architecture_counts_and_behaviour(data: bytes) -> 
     }
     values = [
         ("prompts", "8"), ("positions", "2048"), ("layers", "24"), ("experts", "768"), ("experts-reached", "741"),
+        ("weights", "60"), ("sensitivity:trials", "40"), ("sensitivity:least-factor", "5.2e+05"),
         ("limit:relative_error", "1e-09"), ("limit:router_margin", "1e-06"),
     ]  # fmt: skip
     assert card["quantitativeAnalysis"] == {

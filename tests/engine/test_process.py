@@ -126,6 +126,37 @@ def descendants(request, emit):
 def hoard(request, emit):
     return len(bytearray(request["size"]))
 
+def hoard_in_torch(request, emit):
+    import torch
+    return torch.empty(request["size"], dtype=torch.uint8).numel()
+
+def hoard_and_hide(request, emit):
+    try:
+        return hoard_in_torch(request, emit)
+    except RuntimeError as error:
+        raise errors.FormatError("no model can be built") from error
+
+def hoard_in_cpp(request, emit):
+    # operator new; nobody catches what it throws.
+    new = ctypes.CDLL("libstdc++.so.6")._Znwm
+    new.argtypes, new.restype = [ctypes.c_size_t], ctypes.c_void_p
+    return new(request["size"])
+
+def threads(request, emit):
+    for _ in range(request["count"]):
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+
+def full(request, emit):
+    Path("/dev/full").write_bytes(b"x")
+
+def score(request, emit):
+    return int(Path("/proc/self/oom_score_adj").read_text())
+
+def deep(request, emit):
+    def down(left):
+        return down(left - 1) if left else {}["nothing"]
+    down(200)
+
 def write(request, emit):
     Path("big").write_bytes(bytes(request["size"]))
 
@@ -346,10 +377,21 @@ def test_a_bug_in_the_task_is_an_engine_error_with_the_last_words(probe: Probe) 
         ("kill", {"signal": int(signal.SIGTERM)}, Limits(), "was ended by SIGTERM"),
         ("kill", {"signal": int(signal.SIGRTMIN) + 3}, Limits(), "was ended by signal"),
         ("crash", {}, Limits(), "was ended by SIGSEGV"),
-        ("spin", {}, Limits(cpu_seconds=1), "used up its processor time"),
+        ("spin", {}, Limits(cpu_seconds=1), "used up its processor time of 1 s"),
         ("sleep", {}, Limits(wall_seconds=0.5), "took more than 0.5 s"),
         ("flood", {}, Limits(wall_seconds=0.5), "took more than 0.5 s"),
         ("hoard", {"size": 1 << 30}, Limits(address_space_bytes=256 << 20), "out of memory"),
+        (
+            "hoard_in_torch",
+            {"size": 3 << 30},
+            Limits(address_space_bytes=2 << 30),
+            r"^out of memory while 3\.22 GB more were wanted; this process may take 2\.\d GB of address space$",
+        ),
+        ("hoard_and_hide", {"size": 3 << 30}, Limits(address_space_bytes=2 << 30), "^out of memory while 3.22 GB"),
+        ("hoard_in_cpp", {"size": 1 << 30}, Limits(address_space_bytes=256 << 20), "ran out of memory; .*bad_alloc"),
+        ("threads", {"count": 100}, Limits(address_space_bytes=256 << 20), "^out of memory"),
+        ("full", {}, Limits(), "^reading or writing failed: No space left on device$"),
+        ("deep", {}, Limits(), "without a result; it said: KeyError: 'nothing'\nTraceback"),
         ("write", {"size": 2 << 20}, Limits(file_bytes=1 << 20), "File too large"),
         ("long", {"size": 200_000}, Limits(result_bytes=100_000), "more than 100000 bytes"),
         ("long_report", {"size": 70_000}, Limits(), "the limit is 65536"),
@@ -375,6 +417,20 @@ def test_whatever_goes_wrong_is_an_engine_error_that_says_so(
     with pytest.raises(EngineError, match=message):
         probe(do, limits=limits, **request_)
     assert time.monotonic() - started < 20
+
+
+def test_a_traceback_is_kept_for_whoever_asks_and_out_of_the_sentence(probe: Probe) -> None:
+    with pytest.raises(EngineError) as caught:
+        probe("bug")
+    assert "Traceback" not in str(caught.value)
+    assert "File" not in str(caught.value)
+    assert ["Traceback (most recent call last):" in note for note in caught.value.__notes__] == [True]
+    assert "\x1b" not in caught.value.__notes__[0]
+
+
+def test_when_memory_runs_out_the_kernel_ends_the_child_and_not_its_parent(probe: Probe) -> None:
+    assert probe("score") == 1000
+    assert int(Path("/proc/self/oom_score_adj").read_text(encoding="ascii")) < 1000
 
 
 def test_a_thread_that_goes_on_does_not_hold_up_a_result(probe: Probe) -> None:

@@ -13,7 +13,8 @@ from mbom import engine
 from mbom.behaviour.numbers import Numbers
 from mbom.behaviour.prompts import Prompt, seeded
 from mbom.behaviour.record import Record
-from mbom.engine import run
+from mbom.engine import reporting, run
+from mbom.engine.reporting import MeasureProgress
 from mbom.errors import EngineError, FormatError, RefusedError
 from mbom.strictjson import Json
 
@@ -46,10 +47,17 @@ def test_a_checkpoint_is_measured_in_a_child_process(tmp_path: Path) -> None:
     assert record.coverage.tensors_read == len(model.inventory().tensors)
     assert record.runtime.device == "cpu"
     assert "rlimits" in record.runtime.isolation
-    assert [(report.phase, report.done, report.total, report.experts_read) for report in reports] == [
-        ("layers", 0, 3, 0), ("layers", 1, 3, 8), ("layers", 2, 3, 16), ("layers", 3, 3, 24),
+    steps = [(report.phase, report.done, report.total, report.experts_read) for report in reports]
+    assert list(dict.fromkeys(steps)) == [
+        ("layer", 0, 3, 0), ("layer", 1, 3, 8), ("layer", 2, 3, 16), ("layer", 3, 3, 24),
         ("output head", 0, 1, 24), ("output head", 1, 1, 24),
+        ("unused tensors", 0, 1, 24), ("unused tensors", 1, 1, 24),
     ]  # fmt: skip
+    whole = sum(tensor.end - tensor.start for tensor in model.inventory().tensors)
+    assert {(report.experts, report.bytes_total) for report in reports} == {(24, whole)}
+    read = [report.bytes_read for report in reports]
+    assert read == sorted(read)
+    assert (read[0], read[-1]) == (0, whole)
     assert Record.from_bytes(record.to_json(), record.to_safetensors()) == record
 
 
@@ -131,6 +139,8 @@ def test_the_child_writes_the_record_that_a_measurement_gives(tmp_path: Path) ->
         "inventory": str(tmp_path / "inventory.json"),
         "prompts": [engine._entry(item) for item in seeded(256)],
         "device": "cpu",
+        "challenge": None,
+        "sensitivity": 0,
         "json": str(tmp_path / "behaviour.json"),
         "safetensors": str(tmp_path / "behaviour.safetensors"),
         "isolation": ["none"],
@@ -139,7 +149,9 @@ def test_the_child_writes_the_record_that_a_measurement_gives(tmp_path: Path) ->
     expected = measured(model, seeded(256))
     assert (tmp_path / "behaviour.json").read_bytes() == expected.to_json()
     assert (tmp_path / "behaviour.safetensors").read_bytes() == expected.to_safetensors()
-    assert reports[-1] == {"phase": "output head", "done": 1, "total": 1, "experts_read": 12}
+    last = MeasureProgress.from_json(reports[-1], "the last report")
+    assert (last.phase, last.done, last.experts_read, last.experts) == ("unused tensors", 1, 12, 12)
+    assert last.bytes_read == last.bytes_total > 0
 
 
 def test_summaries_carry_the_texts_of_the_checkpoint_s_tokenizer(tmp_path: Path) -> None:
@@ -236,11 +248,24 @@ def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
         run.chosen_device("tpu")
 
 
-def test_reports_of_the_child_are_read_strictly() -> None:
-    broken: list[Json] = ["layers", {}, {"phase": "layers", "done": -1, "total": 1, "experts_read": 0}]
-    for report in broken:
-        with pytest.raises(FormatError):
-            engine._report(report, None)
+def test_a_matrix_used_at_both_ends_counts_twice(tmp_path: Path) -> None:
+    model = tinymodels.build("qwen3", tmp_path)
+    reports: list[Json] = []
+    run.measured(model.files, model.inventory(), short(8), device=CPU, isolation=("none",), emit=reports.append)
+    last = MeasureProgress.from_json(reports[-1], "the last report")
+    stored = {tensor.name: tensor.end - tensor.start for tensor in model.inventory().tensors}
+    assert last.bytes_read == last.bytes_total == sum(stored.values()) + stored["model.embed_tokens.weight"]
+
+
+def test_experts_are_reported_while_their_layer_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "INTERVAL", 0.0)
+    model = tinymodels.build("mixtral", tmp_path)
+    reports: list[Json] = []
+    run.measured(model.files, model.inventory(), short(32), device=CPU, isolation=("none",), emit=reports.append)
+    parsed = [MeasureProgress.from_json(report, "a report") for report in reports]
+    within = [report.experts_read for report in parsed if (report.phase, report.done) == ("layer", 1)]
+    assert sorted(set(within)) == [4, 5, 6, 7, 8]
+    assert within == sorted(within)
 
 
 @pytest.mark.gpu

@@ -1,3 +1,4 @@
+import math
 import os
 from pathlib import Path
 
@@ -12,6 +13,12 @@ def test_a_configuration_that_is_no_object_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(FormatError, match=r"config\.json: not an object"):
         sidefiles.configuration({"config.json": tmp_path / "config.json"}, tinymodels.inventory(tmp_path))
+
+
+def test_an_infinite_limit_in_a_configuration_is_read(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"time_step_limit": [0.0, Infinity]}')
+    files = {"config.json": tmp_path / "config.json"}
+    assert sidefiles.configuration(files, tinymodels.inventory(tmp_path)) == {"time_step_limit": [0.0, math.inf]}
 
 
 def test_a_file_over_its_limit_is_refused(tmp_path: Path) -> None:

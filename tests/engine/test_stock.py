@@ -1,3 +1,6 @@
+import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ import transformers
 from streamed import stream
 
 from mbom import engine
-from mbom.engine import stock, weights
+from mbom.engine import stock
 from mbom.errors import EngineError, FormatError, MbomError
 from mbom.strictjson import Json
 
@@ -36,6 +39,20 @@ UNUSABLE: dict[str, tuple[dict[str, Any], type[MbomError], str]] = {
     "a billion layers": (config(num_hidden_layers=10**9), FormatError, "num_hidden_layers is 1000000000"),
     "no layers": (config(num_hidden_layers=0), FormatError, "num_hidden_layers is 0"),
     "layers in words": (config(num_hidden_layers="3"), FormatError, "num_hidden_layers is '3'"),
+    "more layers listed than there are tensors": (
+        config(model_type="nemotron_h", layers_block_type=["moe"] * 101), FormatError, "layers_block_type names 101",
+    ),
+    "a long pattern of layers": (
+        config(model_type="nemotron_h", hybrid_override_pattern="M" * 10**6, num_hidden_layers=None), FormatError,
+        "hybrid_override_pattern names 1000000 layers",
+    ),
+    "a pattern of no layers": (
+        config(model_type="nemotron_h", hybrid_override_pattern=""), FormatError, "names 0 layers",
+    ),
+    "layers neither counted nor listed": (config(num_hidden_layers=None), FormatError, "num_hidden_layers is None"),
+    "a kind of layer that is not known": (
+        config(model_type="nemotron_h", hybrid_override_pattern="MX"), FormatError, "no nemotron_h model can be built",
+    ),
     "another head": (
         config(architectures=["LlamaForSequenceClassification"]), EngineError, "only LlamaForCausalLM is measured",
     ),
@@ -95,6 +112,15 @@ def test_rotary_settings_in_their_older_spelling_mean_the_same() -> None:
     assert not torch.equal(frequencies[0], frequencies[2])
 
 
+def test_infinity_is_read_as_python_and_as_transformers_write_it() -> None:
+    settings = tinymodels.FAMILIES["nemotron_h"]
+    limits = []
+    for infinity in (math.inf, {"__float__": "Infinity"}):
+        raw = {"model_type": "nemotron_h", **settings, "time_step_limit": [0.0, infinity]}
+        limits.append(stock.build(raw, tensors=100, device=CPU).model.config.time_step_limit)
+    assert [list(limit) for limit in limits] == [[0.0, math.inf]] * 2
+
+
 def test_building_leaves_the_configuration_as_it_was() -> None:
     raw = config(rope_scaling=dict(tinymodels.LLAMA3_ROPE), rope_theta=10000.0)
     before = repr(raw)
@@ -102,46 +128,43 @@ def test_building_leaves_the_configuration_as_it_was() -> None:
     assert repr(raw) == before
 
 
+FAKE_KERNEL = """
+def __getattr__(name):
+    def kernel(*args, **kwargs):
+        raise SystemExit(f"the kernel {name} was taken")
+    return kernel
+"""
+
+# Runs two families that would take kernels, given a folder of packages of that name and a folder for checkpoints.
+TAKES_NO_KERNEL = """
+import pathlib, sys
+import torch
+import tinymodels
+from streamed import stream
+for family in ("nemotron_h", "kimi_linear"):
+    model = tinymodels.build(family, pathlib.Path(sys.argv[1]) / family)
+    print(stream(model, torch.tensor([[5, 6, 7]])).logits.logsumexp.tolist())
+"""
+
+
+def test_kernels_that_are_installed_are_not_taken(tmp_path: Path) -> None:
+    for name in stock.KERNELS:
+        (tmp_path / "packages" / name).mkdir(parents=True)
+        (tmp_path / "packages" / name / "__init__.py").write_text(FAKE_KERNEL)
+    expected = "".join(
+        f"{stream(tinymodels.build(family, tmp_path / family), IDS).logits.logsumexp.tolist()}\n"
+        for family in ("nemotron_h", "kimi_linear")
+    )
+    path = os.pathsep.join([str(tmp_path / "packages"), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", TAKES_NO_KERNEL, str(tmp_path)], env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, expected), done.stderr[-2000:]
+
+
 def test_weights_are_placeholders_before_and_after_a_run(tmp_path: Path) -> None:
     streamed = stream(tinymodels.build("gpt_oss", tmp_path), IDS)
     for parameter in streamed.model.stock.model.parameters():
         assert parameter.isnan().all()
         assert parameter.untyped_storage().nbytes() == 8
-
-
-QUANTISATIONS: dict[str, tuple[Json, type[MbomError], str]] = {
-    "of an unknown method": ({"quant_method": "awq"}, EngineError, "quantisation by 'awq' is not known"),
-    "without a method": ({}, EngineError, "quantisation by None is not known"),
-    "that is no object": (["fp8"], FormatError, "quantization_config is not an object"),
-    "FP8 without blocks": ({"quant_method": "fp8"}, EngineError, "FP8 without weight_block_size"),
-    "FP8 of another format": (
-        {"quant_method": "fp8", "fmt": "e5m2", "weight_block_size": [128, 128]}, EngineError, "format 'e5m2'",
-    ),
-    "FP8 in blocks of nothing": (
-        {"quant_method": "fp8", "weight_block_size": [0, 128]}, FormatError, r"weight_block_size is \[0, 128\]",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", QUANTISATIONS)
-def test_a_quantisation_that_cannot_be_undone_is_named(case: str) -> None:
-    description, error, message = QUANTISATIONS[case]
-    with pytest.raises(error, match=message):
-        weights.weights({}, description)
-
-
-def test_blocks_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
-    model = tinymodels.quantise_mxfp4(tinymodels.build("gpt_oss", tmp_path))
-    model.config["quantization_config"] = {"quant_method": "mxfp4"}
-    records = {record.name: record for record in model.inventory().tensors}
-    name = "model.layers.0.mlp.experts.down_proj"
-    records[f"{name}_scales"] = records["model.layers.0.mlp.experts.gate_up_proj_scales"]
-    with pytest.raises(FormatError, match=f"{name}_blocks: U8"):
-        weights.weights(records, model.config["quantization_config"])
-
-
-def test_scales_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
-    model = tinymodels.quantise_fp8(tinymodels.build("qwen3", tmp_path))
-    model.config["quantization_config"]["weight_block_size"] = [32, 32]
-    with pytest.raises(FormatError, match=r"layers.0.mlp.down_proj.weight: scales of shape"):
-        stream(model, IDS)

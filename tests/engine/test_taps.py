@@ -1,7 +1,11 @@
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import tinymodels
 import torch
+from streamed import stream
 
 from mbom.engine.taps import relative_margin
 from mbom.errors import EngineError
@@ -43,3 +47,47 @@ def test_a_choice_among_what_was_ruled_out_has_no_margin() -> None:
 def test_scores_that_are_not_numbers_are_an_error() -> None:
     with pytest.raises(EngineError, match="not numbers"):
         margin([1.0, math.nan], 1)
+
+
+IDS = torch.randint(3, 256, (1, 24), generator=torch.Generator().manual_seed(1))
+
+
+def margins(model: tinymodels.TinyModel) -> dict[int, torch.Tensor]:
+    return {choice.layer: choice.margin for choice in stream(model, IDS).taps.choices}
+
+
+def flat(name: str) -> Callable[[dict[str, torch.Tensor]], None]:
+    """Return what sets a tensor to zero, so that all scores that come of it are equal."""
+    return lambda tensors: tensors.__setitem__(name, torch.zeros_like(tensors[name]))
+
+
+def test_keys_that_are_chosen_by_chance_leave_the_next_router_no_margin(tmp_path: Path) -> None:
+    # Layer 0 has no experts: what its indexer chose counts for the router of layer 1.
+    alter = flat("model.layers.0.self_attn.indexer.weights_proj.weight")
+    model = tinymodels.build("deepseek_v32", tmp_path, settings={"index_topk": 8}, alter=alter)
+    found = margins(model)
+    assert (found[1][:8] > 0).all()  # as many keys as may be chosen, or fewer
+    assert (found[1][8:] == 0).all()
+    assert (found[2] > 0).any()
+
+
+def test_an_indexer_that_takes_every_key_costs_no_margin(tmp_path: Path) -> None:
+    alter = flat("model.layers.0.self_attn.indexer.weights_proj.weight")
+    model = tinymodels.build("deepseek_v32", tmp_path, settings={"index_topk": 24}, alter=alter)
+    assert all((margin > 0).all() for margin in margins(model).values())
+
+
+def test_keys_left_out_after_the_last_router_cannot_be_measured(tmp_path: Path) -> None:
+    settings = {"index_topk": 8, "mlp_layer_types": ["dense", "sparse", "dense"]}
+    model = tinymodels.build("deepseek_v32", tmp_path, settings=settings)
+    with pytest.raises(EngineError, match="attention leaves keys out after the last router"):
+        stream(model, IDS)
+
+
+def test_experts_looked_up_by_token_have_an_infinite_margin(tmp_path: Path) -> None:
+    model = tinymodels.build("deepseek_v4", tmp_path)
+    choices = stream(model, IDS).taps.choices
+    table = model.values["model.layers.0.ffn.gate.tid2eid"]
+    assert torch.equal(choices[0].experts, table[IDS[0]].sort(dim=1).values)
+    assert (choices[0].margin == math.inf).all()
+    assert all(choice.margin.isfinite().all() for choice in choices[1:])

@@ -170,6 +170,13 @@ PACKINGS: dict[str, tuple[list[Entry], int | None, str | None]] = {
     ),
     "FP8 in blocks": ([("w.weight", "F8_E4M3", MATRIX), ("w.weight_scale_inv", "F32", (1, 1))], None, None),
     "FP8 of DeepSeek's own names": ([("w.weight", "F8_E4M3", MATRIX), ("w.scale", "F32", (1, 1))], None, None),
+    "FP8 with scales of a key-value cache": (
+        [
+            ("a.k_proj.weight", "F8_E4M3", MATRIX), ("a.k_proj.weight_scale", "F32", ()), ("a.k_scale", "F32", ()),
+            ("a.k_proj.k_scale", "F32", ()),
+        ],
+        None, None,
+    ),
     "FP8 per channel": (
         [("w.weight", "F8_E4M3", MATRIX), ("w.weight_scale", "BF16", (64, 1)), ("w.input_scale", "F32", ())],
         None, None,

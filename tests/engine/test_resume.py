@@ -1,0 +1,58 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tinymodels
+import torch
+from tinymodels import TinyModel
+
+from mbom.behaviour.prompts import seeded
+from mbom.behaviour.record import Record
+from mbom.engine import run
+from mbom.engine.state import State
+from mbom.strictjson import Json
+
+
+class Interrupted(Exception):  # noqa: N818  # it stands for the end of the process
+    pass
+
+
+def stop_after(layers: int) -> Callable[[Json], None]:
+    """End the measurement when the layer after the first ``layers`` is done."""
+
+    def emit(report: Json) -> None:
+        assert isinstance(report, dict)
+        if report["phase"] == "layer" and report["done"] == layers + 1:
+            raise Interrupted
+
+    return emit
+
+
+def measured(model: TinyModel, state: State | None, emit: Callable[[Json], None] = lambda _report: None) -> Record:
+    return run.measured(
+        model.files,
+        model.inventory(),
+        seeded(256),
+        sensitivity=30,
+        state=state,
+        device=torch.device("cpu"),
+        isolation=("none",),
+        emit=emit,
+    )
+
+
+@pytest.mark.parametrize("family", tinymodels.FAMILIES)
+def test_a_measurement_goes_on_where_it_was_interrupted(family: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "state").mkdir()
+    model = tinymodels.build(family, tmp_path / "model")
+    state = State(folder=tmp_path / "state", interval=0.0)
+    with pytest.raises(Interrupted):
+        measured(model, state, stop_after(2))
+    reports: list[Json] = []
+    resumed = measured(model, state, reports.append)
+    assert isinstance(reports[0], dict)
+    assert (reports[0]["phase"], reports[0]["done"]) == ("layer", 2)
+    whole = measured(model, None)
+    assert resumed.to_safetensors() == whole.to_safetensors()
+    assert resumed == whole
