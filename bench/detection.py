@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -126,9 +126,7 @@ class Family:
         if record.model_digest == self.reference.model_digest:
             raise ValueError(f"{self.name}: {name}: not a byte was changed")
         comparison = compare(self.reference, record)
-        return Outcome(
-            family=self.name, name=name, expected=expected, found=place(comparison), comparison=comparison
-        )
+        return Outcome(family=self.name, name=name, expected=expected, found=place(comparison), comparison=comparison)
 
 
 def families(names: Iterable[str], models: Path, scratch: Path) -> list[Family]:
@@ -169,14 +167,15 @@ def nudge_table(found: list[Family], edits: int) -> bool:
     """Print, for every kind of tensor, how many edits by one ulp were caught and named; True when enough were."""
     share, rest = divmod(edits, len(found))
     outcomes = [
-        family.nudged(nudge)
-        for number, family in enumerate(found)
-        for nudge in family.nudges(share + (number < rest))
+        family.nudged(nudge) for number, family in enumerate(found) for nudge in family.nudges(share + (number < rest))
     ]
     kinds: defaultdict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         kinds[outcome.name].append(outcome)
-    print("\nOne stored number moved by one ulp        edits caught named  expert or row   least error; hidden from prompts")
+    print(
+        "\nOne stored number moved by one ulp        edits caught named  expert or row"
+        "   least sketch error; hidden from prompts"
+    )
     for kind, of in sorted(kinds.items()):
         parts = [outcome.part_named for outcome in of if outcome.part_named is not None]
         rows = f"{sum(parts)} of {len(parts)}" if parts else "-"
@@ -184,7 +183,7 @@ def nudge_table(found: list[Family], edits: int) -> bool:
         hidden = sum((outcome.comparison.worst or 0.0) <= 1e-9 for outcome in of)
         print(
             f"  {kind:38} {len(of):6} {sum(o.caught for o in of):6} {sum(o.named for o in of):5}  {rows:>13}"
-            f"   {least:11.1e}; {hidden}"
+            f"   {least:18.1e}; {hidden}"
         )
     for outcome in outcomes:
         if not (outcome.caught and outcome.named):
@@ -218,13 +217,13 @@ def honest_table(found: list[Family]) -> bool:
     return alarms == 0
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Read the options, run the three tables; 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", choices=FAMILIES, action="append", help="this family alone; may be repeated")
     parser.add_argument("--edits", type=int, default=EDITS, help=f"edits by one ulp (default {EDITS})")
     parser.add_argument("--models", type=Path, help="where trained models are kept (default a temporary folder)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"torch {version('torch')}, transformers {version('transformers')}, numpy {version('numpy')}")
     start = time.monotonic()

@@ -14,7 +14,7 @@ import torch
 import transformers.integrations.sdpa_attention as sdpa
 from measuring import Batches, Measuring
 from safetensors.torch import save
-from storedweights import Matrix, Weights
+from storedweights import INDEX, Matrix, Weights
 from transformers import AttentionInterface
 
 from mbom.behaviour.prompts import Prompt
@@ -25,8 +25,6 @@ from mbom.source import FolderSource
 
 Configuration = Callable[[Path, Measuring], Record]
 """Takes a copy of a checkpoint that it may rewrite, and returns its record."""
-
-INDEX = "model.safetensors.index.json"
 
 
 # ---- how it is measured ----
@@ -92,7 +90,8 @@ def attention(forward: Callable[..., Any]) -> Configuration:
     """Measure with another implementation of attention under the name that the engine asks for."""
 
     def run(folder: Path, measuring: Measuring) -> Record:
-        before = AttentionInterface()[stock.ATTENTION]
+        known: Any = AttentionInterface
+        before = known()[stock.ATTENTION]
         AttentionInterface.register(stock.ATTENTION, forward)
         try:
             return measuring(folder)
@@ -100,12 +99,6 @@ def attention(forward: Callable[..., Any]) -> Configuration:
             AttentionInterface.register(stock.ATTENTION, before)
 
     return run
-
-
-def without_onednn(folder: Path, measuring: Measuring) -> Record:
-    """Measure with torch's own kernels where it would take those of oneDNN."""
-    with torch.backends.mkldnn.flags(enabled=False):
-        return measuring(folder)
 
 
 def process_with(**environment: str) -> Configuration:
@@ -237,7 +230,6 @@ CONFIGURATIONS: Mapping[str, Configuration] = {
     "padded to 512": batched(padded_to(512)),
     "eager attention, whole batch": attention(whole_batch_eager),
     "SDPA attention": attention(sdpa.sdpa_attention_forward),
-    "no oneDNN": without_onednn,
     "ATen without vector instructions": process_with(ATEN_CPU_CAPABILITY="default"),
     "ATen with AVX2": process_with(ATEN_CPU_CAPABILITY="avx2"),
     "ATen with AVX-512": process_with(ATEN_CPU_CAPABILITY="avx512"),

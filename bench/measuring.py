@@ -73,7 +73,9 @@ def _in_order(runs: Sequence[Record], prompts: tuple[Prompt, ...]) -> Record:
     numbers: Numbers = replace(
         runs[0].numbers,
         **{
-            name: np.concatenate([getattr(run.numbers, name)[(slice(None),) * axis + (part,)] for run, part in found], axis)
+            name: np.concatenate(
+                [getattr(run.numbers, name)[(slice(None),) * axis + (part,)] for run, part in found], axis
+            )
             for name, axis in _AXES.items()
         },
     )

@@ -108,13 +108,13 @@ def draw(weights: Weights, reference: Record, count: int, *, seed: int) -> Itera
             name = chance.choice(names[kind])
             stored = weights.read(name)
             element = chance.randrange(stored.numel() * (2 if name.endswith("_blocks") else 1))
-            if _fits(weights, name, stored, element, kind, seen):
+            if _fits(weights, stored, name=name, element=element, kind=kind, seen=seen):
                 break
         place = place_of(name, tuple(stored.shape), element)
         yield Nudge(kind=kind, name=name, element=element, up=chance.random() < 0.5, place=place)
 
 
-def _fits(weights: Weights, name: str, stored: torch.Tensor, element: int, kind: str, seen: set[int]) -> bool:
+def _fits(weights: Weights, stored: torch.Tensor, *, name: str, element: int, kind: str, seen: set[int]) -> bool:
     """Whether moving the element moves a weight by an amount that is no smaller than numbers can be told apart.
 
     The neighbour of zero in bfloat16 is 1e-40; the scale of a group of zeros scales nothing.
@@ -137,6 +137,6 @@ def place_of(name: str, shape: tuple[int, ...], element: int) -> Place:
         return Place(where="output", row=element // shape[1] if "lm_head" in name else None)
     expert = re.search(r"experts\.(\d+)\.", name)
     number = int(expert[1]) if expert else None
-    if number is None and ".experts." in name:  # a stack of all experts
+    if number is None and (".experts." in name or kind_of(name) == "router"):  # one slice for each expert
         number = element // (prod(shape[1:]) * (2 if name.endswith("_blocks") else 1))
     return Place(where=f"layer {layer[1]}", expert=number)

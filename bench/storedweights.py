@@ -16,6 +16,8 @@ from fixtures import mxfp4
 from mbom import tensorfile
 from mbom.engine.checkpoint import DTYPES
 
+INDEX = "model.safetensors.index.json"
+
 
 def _places(folder: Path) -> dict[str, tuple[Path, tensorfile.TensorInfo]]:
     found = {}
@@ -73,12 +75,28 @@ class Weights:
         stored = self.read(name)
         self.write(name, edit(stored.to(torch.float32)).to(stored.dtype))
 
-    def retype(self, name: str, tensor: torch.Tensor) -> None:
-        """Store a tensor of another type in the same file, which is laid out anew."""
+    def replace(self, old: str, new: str, tensor: torch.Tensor) -> None:
+        """Store a tensor of any type and shape in place of another, under a new name, in the same file."""
+        path, _ = self._places[old]
+        tensors = load_file(path)
+        del tensors[old]
+        self._rewrite(path, {**tensors, new: tensor.contiguous()})
+
+    def remove(self, name: str) -> None:
+        """Leave a tensor out."""
         path, _ = self._places[name]
-        tensors = {**load_file(path), name: tensor.contiguous()}
+        tensors = load_file(path)
+        del tensors[name]
+        self._rewrite(path, tensors)
+
+    def _rewrite(self, path: Path, tensors: dict[str, torch.Tensor]) -> None:
         save_file(tensors, path, metadata={"format": "pt"})
         self._places = _places(self.folder)  # every offset in the file has moved
+        index = self.folder / INDEX
+        if index.exists():
+            document = json.loads(index.read_text(encoding="utf-8"))
+            document["weight_map"] = {name: place.name for name, (place, _) in self._places.items()}
+            index.write_text(json.dumps(document), encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +122,19 @@ class Matrix:
             stack = weights.read(f"{self.name}_{suffix}")
             stack[self.expert] = part
             weights.write(f"{self.name}_{suffix}", stack)
+
+    def assign_float64(self, weights: Weights, values: torch.Tensor) -> None:
+        """Store float64 values unrounded; a stack in MXFP4 becomes one of float64 whose other experts keep theirs."""
+        if self.expert is None:
+            weights.replace(self.name, self.name, values)
+            return
+        count = weights.read(f"{self.name}_scales").shape[0]
+        stack = [Matrix(name=self.name, expert=expert).values(weights).to(torch.float64) for expert in range(count)]
+        stack[self.expert] = values
+        weights.replace(
+            f"{self.name}_blocks", self.name, torch.stack(stack).transpose(1, 2)
+        )  # as the stock class has it
+        weights.remove(f"{self.name}_scales")
 
 
 def experts(weights: Weights, layer: int) -> int:

@@ -8,6 +8,7 @@ differs is then not simply the first layer.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ class Target:
 
     def random(self, *shape: int) -> torch.Tensor:
         """Return normally distributed numbers, the same in every run."""
-        return torch.randn(shape, generator=self.generator)
+        return torch.empty(shape).normal_(generator=self.generator)
 
 
 Tamper = Callable[[Target], Place | None]
@@ -47,7 +48,7 @@ def merge_lora(target: Target) -> Place:
 
     def merged(values: torch.Tensor) -> torch.Tensor:
         update = target.random(values.shape[0], RANK) @ target.random(RANK, values.shape[1])
-        return values + update * (LORA_NORM * values.norm() / update.norm())
+        return values + update * float(LORA_NORM * values.norm() / update.norm())
 
     for layer in range(FIRST, target.weights.layers):
         for part in ("q_proj", "v_proj"):
@@ -71,7 +72,7 @@ def through_int8(target: Target) -> Place:
 
 def through_int4(target: Target) -> Place:
     """Round the experts to 4 bits with a scale for each group of 32, and store the result as before."""
-    return _round_trip(target, lambda values: _rounded(values.unflatten(1, (-1, 32)), 7).flatten(1))
+    return _round_trip(target, lambda values: _rounded(values.reshape(len(values), -1, 32), 7).flatten(1))
 
 
 def _rounded(values: torch.Tensor, largest: int) -> torch.Tensor:
@@ -105,7 +106,7 @@ def scale_router_row(target: Target) -> Place:
     name = router(target.weights, 2) or mlp(target.weights, 2, 0)[0].name
     row = torch.arange(target.weights.read(name).shape[0]) == 3
     target.weights.change(name, lambda values: torch.where(row.unsqueeze(1), 1.05 * values, values))
-    return Place(where="layer 2")
+    return Place(where="layer 2", expert=3 if router(target.weights, 2) else None)
 
 
 def move_one_ulp(target: Target) -> Place:
@@ -132,9 +133,7 @@ def change_rope(target: Target) -> Place:
 
     def scaled(value: Any) -> Any:  # noqa: ANN401 - JSON
         if isinstance(value, dict):
-            return {
-                name: 1.01 * member if name == "rope_theta" else scaled(member) for name, member in value.items()
-            }
+            return {name: 1.01 * member if name == "rope_theta" else scaled(member) for name, member in value.items()}
         return value
 
     target.weights.set_config(**scaled(target.weights.config()))
@@ -191,27 +190,33 @@ def replace_unseen_row(target: Target) -> Place:
 def hide_in_null_space(target: Target) -> Place | None:
     """Change half of an expert's norm along directions that no position given to the expert has a part in.
 
-    The edited matrix is stored in float64: rounding it to bfloat16 would leave the null space.
+    The edited matrix is stored in float64: rounding it to a narrower type would leave the null space.
     """
     weights = target.weights
     if router(weights, 0) is None:
         return None  # every position passes through every matrix, and there are more positions than dimensions
-    found = []
-    for layer, (inputs, chosen) in expert_inputs(target).items():
-        for expert in range(experts(weights, layer)):
-            given = inputs[(chosen == expert).any(1)]  # (n, H)
-            found.append((len(given), layer, expert, given))
-    count, layer, expert, given = min(found, key=lambda entry: entry[:3])
+    given = {
+        (layer, expert): inputs[(chosen == expert).any(1)]  # (n, H)
+        for layer, (inputs, chosen) in expert_inputs(target).items()
+        for expert in range(experts(weights, layer))
+    }
+    layer, expert = min(given, key=lambda key: len(given[key]))
     matrix = mlp(weights, layer, expert)[0]
-    _, sizes, directions = torch.linalg.svd(given, full_matrices=True)
-    reached = int((sizes > 1e-12 * sizes[0]).sum()) if count else 0
-    if matrix.expert is not None or reached == directions.shape[0]:
+    unreached = null_space(given[layer, expert])  # (H - rank, H)
+    if not len(unreached):
         return None
     values = matrix.values(weights).to(torch.float64)
-    unreached = directions[reached:]  # (H - reached, H)
     edit = target.random(values.shape[0], len(unreached)).to(torch.float64) @ unreached
-    weights.retype(matrix.name, values + edit * (0.5 * values.norm() / edit.norm()))
+    matrix.assign_float64(weights, values + edit * (0.5 * values.norm() / edit.norm()))
     return Place(where=f"layer {layer}", expert=expert)
+
+
+def null_space(inputs: torch.Tensor) -> torch.Tensor:
+    """Return an orthonormal basis, as rows, of what is orthogonal to every row of (n, H) float64."""
+    _, sizes, directions = torch.linalg.svd(inputs, full_matrices=True)
+    rank = int((sizes > 1e-12 * sizes.max()).sum()) if len(inputs) else 0
+    basis: torch.Tensor = directions[rank:]
+    return basis
 
 
 def rescale_values(target: Target) -> Place:
@@ -219,7 +224,7 @@ def rescale_values(target: Target) -> Place:
     place = "model.layers.1.self_attn"
     for part, factor in (("v_proj.weight", 2.0), ("v_proj.bias", 2.0), ("o_proj.weight", 0.5)):
         if f"{place}.{part}" in target.weights.names:
-            target.weights.change(f"{place}.{part}", lambda values, factor=factor: factor * values)
+            target.weights.change(f"{place}.{part}", partial(torch.mul, other=factor))
     return Place(where="layer 1")
 
 
@@ -243,7 +248,7 @@ def fine_tune(target: Target) -> Place:
         torch.autograd.backward((losses * weights.flatten()).sum() / weights.sum())
         optimiser.step()
     for name, parameter in tuned.items():
-        target.weights.change(name, lambda _, parameter=parameter: parameter.detach())
+        target.weights.write(name, parameter.detach().to(target.weights.read(name).dtype))
     return Place(where=f"layer {FIRST}")
 
 

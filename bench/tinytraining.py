@@ -22,7 +22,7 @@ _COMMON: dict[str, Any] = {
     "pad_token_id": layout.SPECIAL["<|endoftext|>"],
 }  # fmt: skip
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
-    # 32 experts share 2,048 positions, so that some get fewer than the 128 that span their input: there is a null space.
+    # 32 experts share 2,048 positions. Some get fewer than the 128 that would span their input: there is a null space.
     "qwen3_moe": {
         **_COMMON, "hidden_size": 128, "intermediate_size": 128, "moe_intermediate_size": 32, "num_experts": 32,
         "num_experts_per_tok": 2, "norm_topk_prob": True,
