@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 from honest import configurations
-from measuring import Measuring
+from inprocess import Measuring
 from nudges import Nudge, Place, draw
 from storedweights import Weights
 from tampering import TAMPERS, Tamper, Target

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import transformers.integrations.sdpa_attention as sdpa
-from measuring import Batches, Measuring
+from inprocess import Batches, Measuring
 from safetensors.torch import save
 from storedweights import INDEX, Matrix, Weights
 from transformers import AttentionInterface

@@ -8,7 +8,7 @@ import pytest
 import torch
 from detection import Family, families
 from honest import CONFIGURATIONS, Configuration
-from measuring import Measuring
+from inprocess import Measuring
 from nudges import Place, kind_of, nudged
 from storedweights import Weights
 from tampering import TAMPERS, Tamper, null_space
