@@ -46,9 +46,12 @@ test-slow: $(VENV)/developer
 test-gpu: $(VENV)/developer
 	$(BIN)/python -m pytest -m gpu
 
-bench: $(VENV)/user
+bench: $(VENV)/developer
 	$(BIN)/python bench/hashing.py
+	$(BIN)/python bench/dequantise.py
 	$(BIN)/python bench/behaviour.py
+	$(BIN)/python bench/prompts.py
+	$(BIN)/python bench/offload.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*

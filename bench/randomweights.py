@@ -77,7 +77,7 @@ def write_gpt_oss(folder: Path, *, layers: int, experts: int = 32, seed: int = 0
     total = 0
     for number, group in enumerate(groups):
         name = f"model-{number:05d}-of-{len(groups):05d}.safetensors"
-        total += _write_shard(folder / name, group, random)
+        total += write_shard(folder / name, group, random)
         index |= {tensor: name for tensor, _, _ in group}
     metadata = {"metadata": {"total_size": total}, "weight_map": index}
     (folder / "model.safetensors.index.json").write_text(json.dumps(metadata, indent=2))
@@ -115,7 +115,7 @@ def _layer(config: dict[str, Any], i: int) -> Iterator[Shape]:
         yield f"{base}.mlp.experts.{name}_scales", "U8", (experts, rows, columns // 32)
 
 
-def _write_shard(path: Path, tensors: list[Shape], random: np.random.Generator) -> int:
+def write_shard(path: Path, tensors: list[Shape], random: np.random.Generator) -> int:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, dtype, shape in tensors:

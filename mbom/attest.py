@@ -10,12 +10,9 @@ from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, Ev
 from mbom.behaviour.record import Record
 from mbom.digest import sha256
 from mbom.engine import Measure
-from mbom.errors import RefusedError
-from mbom.inventory import Facts, Finding, Inventory, ScanProgress, Survey, survey
+from mbom.inventory import Facts, Inventory, ScanProgress, Survey, refuse_errors, survey
 from mbom.signing import Signer, oms, statement
 from mbom.source import Source
-
-NAMED = 3  # how many findings a refusal spells out before it counts the rest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,20 +66,6 @@ def attest(
         members |= _sign(inventory, members, signer, created)
     bundle.write(folder, members, force=force)
     return Attested(members=members, inventory=inventory, facts=facts, record=record)
-
-
-def refuse_errors(findings: tuple[Finding, ...]) -> None:
-    """Raise when a finding says that the checkpoint contradicts itself or is unsafe to read.
-
-    Raises:
-        RefusedError: with the first findings in words and where to see the rest.
-    """
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if not errors:
-        return
-    named = "; ".join(f"{finding.path}: {finding.detail} [{finding.id}]" for finding in errors[:NAMED])
-    more = f"; and {len(errors) - NAMED} more" if len(errors) > NAMED else ""
-    raise RefusedError(f"{named}{more}. Nothing was written; `mbom inspect` shows every finding")
 
 
 def _describe(inventory: Inventory, facts: Facts, record: Record | None, created: datetime) -> dict[str, bytes]:

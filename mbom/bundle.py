@@ -1,4 +1,8 @@
-"""The evidence folder ``NAME.mbom/``: the names of its members, strict reading, all-or-nothing writing."""
+"""The evidence folder ``NAME.mbom/``: the names of its members, strict reading, all-or-nothing writing.
+
+A record by itself, as ``mbom measure`` writes it, is a folder of two of the members, read and written by the same
+rules.
+"""
 
 import ctypes
 import errno
@@ -7,8 +11,10 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from mbom.behaviour.record import Record
 from mbom.errors import FormatError, StorageError, UsageError
 
 ATTESTATION = "attestation.sigstore.json"
@@ -34,6 +40,7 @@ MEMBERS: Mapping[str, tuple[str, int]] = {
     BEHAVIOUR: ("application/json", 32 << 20),
     BEHAVIOUR_NUMBERS: ("application/octet-stream", 256 << 20),
 }
+RECORD = frozenset({BEHAVIOUR, BEHAVIOUR_NUMBERS})  # what a record by itself consists of
 SHARD_LIMIT = 64 << 10
 MEMBERS_LIMIT = 10_000  # the largest checkpoint seen has 163 shards
 PATH_DEPTH_LIMIT = 16
@@ -122,8 +129,51 @@ def _read_member(folder: int, entry: str, name: str, limit: int) -> bytes:
     return data
 
 
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A behaviour record as it lay in a folder; ``alone`` where the folder holds no other member of a bundle.
+
+    Nobody has checked the signatures of a bundle that it comes from.
+    """
+
+    record: Record
+    alone: bool
+
+
+def holds_record(folder: Path) -> bool:
+    """Tell whether a folder claims to hold a behaviour record; whether it does is for ``read_record`` to find out."""
+    return os.path.lexists(folder / BEHAVIOUR)
+
+
+def read_record(folder: Path) -> Held:
+    """Read the behaviour record of a folder that `mbom measure` wrote, or of a bundle.
+
+    Raises:
+        StorageError: when the folder is missing or unreadable, or holds no record.
+        FormatError: as ``read`` and ``Record.from_bytes``, naming the folder.
+    """
+    if not os.path.lexists(folder):
+        raise StorageError(f"{folder}: no such record; `mbom measure` writes one")
+    if not folder.is_dir():
+        raise FormatError(f"{folder}: not a record: a record is a folder")
+    try:
+        members = read(folder)
+        return Held(record=_record(members, folder), alone=members.keys() == RECORD)
+    except FormatError as error:
+        raise FormatError(f"{folder}: {error}") from error
+
+
+def _record(members: Mapping[str, bytes], folder: Path) -> Record:
+    found = members.keys() & RECORD
+    if not found:
+        raise StorageError(f"{folder}: holds no behaviour record; `mbom measure` writes one")
+    if found != RECORD:
+        raise FormatError(f"{BEHAVIOUR} and {BEHAVIOUR_NUMBERS} belong together, one is missing")
+    return Record.from_bytes(members[BEHAVIOUR], members[BEHAVIOUR_NUMBERS])
+
+
 def write(folder: Path, members: Mapping[str, bytes], *, force: bool) -> None:
-    """Write a bundle so that it is there whole or not at all.
+    """Write a bundle, or a record by itself, so that it is there whole or not at all.
 
     The members go to a temporary sibling, are flushed to the disk, and the sibling is renamed. With ``force`` an
     existing bundle is swapped for the new one in one step where the file system can, and removed afterwards.
@@ -132,7 +182,7 @@ def write(folder: Path, members: Mapping[str, bytes], *, force: bool) -> None:
         UsageError: when something is at ``folder`` already and ``force`` is not given.
         StorageError: when the disk is full or does not allow it; nothing is left behind.
     """
-    check_target(folder, force=force)
+    check_target(folder, force=force, record=members.keys() == RECORD)
     parent = folder.absolute().parent
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
@@ -156,8 +206,10 @@ def write(folder: Path, members: Mapping[str, bytes], *, force: bool) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_target(folder: Path, *, force: bool) -> None:
+def check_target(folder: Path, *, force: bool, record: bool = False) -> None:
     """Refuse an output path before hours of work go into it.
+
+    With ``record``, what is to be written is a record by itself: it may replace one, and never a signed bundle.
 
     Raises:
         UsageError: when something is there that may not be replaced.
@@ -167,13 +219,15 @@ def check_target(folder: Path, *, force: bool) -> None:
         raise StorageError(f"{folder}: the folder {folder.absolute().parent} does not exist")
     if not os.path.lexists(folder):
         return
+    noun = "record" if record else "bundle"
     if not force:
         raise UsageError(f"{folder} exists; give another path with -o, or --force to replace it")
     if folder.is_symlink() or not folder.is_dir():
-        raise UsageError(f"{folder} is not a bundle folder; --force replaces bundles only")
-    strangers = [entry.name for entry in folder.iterdir() if _limit(entry.name) is None and entry.name != "shards"]
+        raise UsageError(f"{folder} is not a {noun} folder; --force replaces {noun}s only")
+    names = {entry.name for entry in folder.iterdir()}
+    strangers = names - RECORD if record else {name for name in names if _limit(name) is None and name != "shards"}
     if strangers:
-        raise UsageError(f"{folder} holds {min(strangers)!r}, so it is not a bundle; --force replaces bundles only")
+        raise UsageError(f"{folder} holds {min(strangers)!r}, so it is not a {noun}; --force replaces {noun}s only")
 
 
 def _write_member(path: Path, data: bytes) -> None:

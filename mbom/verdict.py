@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from mbom.behaviour.compare import Comparison
 from mbom.strictjson import Json
 
 SCHEMA = "urn:mbom:verdict:v1"
@@ -20,6 +21,7 @@ STEPS = (
     "behaviour-record",
     "behaviour",
     "expectation",
+    "challenge",
 )
 
 Outcome = Literal["PASS", "FAIL", "SKIP"]
@@ -27,16 +29,31 @@ Outcome = Literal["PASS", "FAIL", "SKIP"]
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What one step found. ``asked`` tells whether the caller's question depends on it, so that a SKIP is no answer."""
+    """What one step found.
+
+    Attributes:
+        id: the step.
+        outcome: what became of it.
+        detail: one line for people.
+        asked: whether the caller's question depends on it, so that a SKIP is no answer.
+        comparison: of two records, where the step came to one.
+    """
 
     id: str
     outcome: Outcome
     detail: str
     asked: bool = True
+    comparison: Comparison | None = None
 
     def to_dict(self) -> dict[str, Json]:
-        """Return the check as JSON."""
-        return {"id": self.id, "outcome": self.outcome, "detail": self.detail, "asked": self.asked}
+        """Return the check as JSON; ``comparison`` is there where there is one."""
+        told: dict[str, Json] = {
+            "id": self.id,
+            "outcome": self.outcome,
+            "detail": self.detail,
+            "asked": self.asked,
+        }
+        return told if self.comparison is None else told | {"comparison": self.comparison.to_dict()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""`mbom verify`: the eleven steps that decide whether a bundle and a checkpoint belong together.
+"""`mbom verify`: the twelve steps that decide whether a bundle and a checkpoint belong together.
 
 Whoever reads this module reads the procedure: each step is one method, in order, and its number, its id and its
 place in ``verdict.STEPS`` agree. A step that finds a contradiction FAILs. One that cannot look SKIPs, and a SKIP of
@@ -7,13 +7,13 @@ for: a member whose digest is not the signed one is not even parsed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from mbom import bom, bundle, strictjson
 from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, format_time
-from mbom.behaviour.compare import compare
+from mbom.behaviour.compare import Comparison, compare
 from mbom.behaviour.record import Record
 from mbom.digest import git_blob, sha256
 from mbom.engine import Measure
@@ -36,6 +36,23 @@ class Expectation:
     min_time: datetime | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Challenge:
+    """What the caller asks of the checkpoint and of a second copy at once, so that nobody could prepare the answer.
+
+    Attributes:
+        nonce: what the caller made up.
+        measure: the behaviour pass under that nonce, for the checkpoint.
+        reference: a copy that the caller trusts, or the folder of a record that answers the same nonce.
+        measure_reference: the behaviour pass under that nonce, for a reference that is a copy.
+    """
+
+    nonce: str
+    measure: Measure
+    reference: Source | Path
+    measure_reference: Measure
+
+
 class _Skip(Exception):  # noqa: N818  # it is no error: a step says with it that it cannot look
     """Ends a step that cannot look; ``asked`` as in ``Check``."""
 
@@ -50,6 +67,7 @@ def verify(
     verifier: Verifier,
     checkpoint: Source | None = None,
     measure: Measure | None = None,
+    asked: Challenge | None = None,
     expected: Expectation | None = None,
     on_scan: Callable[[ScanProgress], None] | None = None,
 ) -> Verdict:
@@ -60,8 +78,9 @@ def verify(
         verifier: whom the caller trusts; nothing in the bundle can add to it.
         checkpoint: the files to hold against the signed ones.
         measure: runs the behaviour pass again; None when the caller does not ask for it.
+        asked: a challenge to the checkpoint and to a reference; None when the caller does not ask for it.
         expected: what the caller demands besides.
-        on_scan: called while the checkpoint is read.
+        on_scan: called while the checkpoint is read, and a reference that is one.
 
     Raises:
         StorageError: when the bundle cannot be read at all.
@@ -72,11 +91,15 @@ def verify(
         verifier=verifier,
         checkpoint=checkpoint,
         measure=measure,
+        asked=asked,
         expected=expected or Expectation(),
         on_scan=on_scan,
     )
-    checks = tuple(_run(step, getattr(procedure, step.replace("-", "_"))) for step in STEPS)
-    return Verdict(checks=checks, model=procedure.model())
+    checks = [_run(step, getattr(procedure, step.replace("-", "_"))) for step in STEPS]
+    return Verdict(
+        checks=tuple(replace(check, comparison=procedure.comparisons.get(check.id)) for check in checks),
+        model=procedure.model(),
+    )
 
 
 def _run(step: str, look: Callable[[], str]) -> Check:
@@ -100,12 +123,14 @@ class _Procedure:
         verifier: Verifier,
         checkpoint: Source | None,
         measure: Measure | None,
+        asked: Challenge | None,
         expected: Expectation,
         on_scan: Callable[[ScanProgress], None] | None,
     ) -> None:
         self.verifier = verifier
         self.checkpoint = checkpoint
         self.measure = measure
+        self.asked = asked
         self.expected = expected
         self.on_scan = on_scan
         self.folder = folder
@@ -115,8 +140,10 @@ class _Procedure:
         self.evident: frozenset[str] = frozenset()  # step 3: members whose digest is the signed one
         self.inventory: Inventory | None = None  # step 4
         self.on_disk: Scan | None = None  # step 4
+        self.is_signed_one = False  # step 4: the checkpoint's files are the signed ones
         self.bom_is_sound = False  # step 8
         self.record: Record | None = None  # step 9
+        self.comparisons: dict[str, Comparison] = {}  # by the step that made it
 
     def model(self) -> dict[str, strictjson.Json] | None:
         """The model object of the verified statement."""
@@ -198,24 +225,30 @@ class _Procedure:
         if self.checkpoint is None:
             raise _Skip("no checkpoint was given", asked=False)
         self.on_disk = scan(self.checkpoint, progress=self.on_scan)
-        found = {file.name: file for file in self.on_disk.inventory.files}
-        declared = {name for name, file in found.items() if name not in subjects and self._is_declared(file)}
-        present = {name: file.sha256 for name, file in found.items() if name not in declared}
-        _refuse(_differences(subjects, present, "the checkpoint"))
-        also = f", {_count(len(declared), 'declared file')} of other weight sets as advertised" if declared else ""
+        declared = self._hold_against(self.on_disk, "the checkpoint")
+        self.is_signed_one = True
+        also = f", {_count(declared, 'declared file')} of other weight sets as advertised" if declared else ""
         return f"{_count(len(subjects), 'file')}, every digest as signed{also}"
 
-    def _is_declared(self, file: FileRecord) -> bool:
+    def _hold_against(self, copy: Scan, where: str) -> int:
+        """Refuse a copy whose files are not the signed ones; return how many declared files it has besides."""
+        statement, _ = self._signed()
+        subjects = _digests(statement.subjects)
+        found = {file.name: file for file in copy.inventory.files}
+        declared = {name for name, file in found.items() if name not in subjects and self._is_declared(file, copy)}
+        present = {name: file.sha256 for name, file in found.items() if name not in declared}
+        _refuse(_differences(subjects, present, where))
+        return len(declared)
+
+    def _is_declared(self, file: FileRecord, copy: Scan) -> bool:
         """Tell whether a file that nobody signed is one that the inventory lists as left out, with equal bytes."""
-        assert self.inventory is not None
-        assert self.on_disk is not None
-        for declared in self.inventory.declared:
+        for declared in self._inventory().declared:
             if declared.name != file.name or declared.size != file.size:
                 continue
             if declared.sha256 is not None:
                 return declared.sha256 == file.sha256
             if declared.git_blob is not None:
-                data = self.on_disk.paths[file.name].read_bytes()
+                data = copy.paths[file.name].read_bytes()
                 return sha256(data) == file.sha256 and git_blob(data) == declared.git_blob
         return False
 
@@ -301,25 +334,31 @@ class _Procedure:
     # ---- 9 ----
     def behaviour_record(self) -> str:
         """The record is well formed, complete, of this model, and what the BOM says of it."""
-        _, attestation = self._signed()
+        self._signed()
         described = self._member(bundle.BOM) if self.bom_is_sound else None
         if bundle.BEHAVIOUR not in self.members:
             _refuse(bom.check_behaviour(described, None) if described is not None else ())
             raise _Skip("the attester recorded no behaviour", asked=self.measure is not None)
         record = Record.from_bytes(self._member(bundle.BEHAVIOUR), self._member(bundle.BEHAVIOUR_NUMBERS))
-        if record.model_digest != attestation.model_digest:
-            raise RefusedError(f"the record is of model {record.model_digest}, signed {attestation.model_digest}")
+        self._hold_record_against(record, "the record")
         if record.challenge is not None:
             raise RefusedError("the record answers a challenge; only the fixed one belongs into a bundle")
-        coverage, tensors = record.coverage, len(self._inventory().tensors)
-        if coverage.tensors_read != tensors:
-            raise RefusedError(f"the record covers {coverage.tensors_read} tensors, the inventory has {tensors}")
+        coverage = record.coverage
         if described is not None:
             summary = bom.BehaviourSummary.of(record, self._member(bundle.BEHAVIOUR))
             _refuse(bom.check_behaviour(described, summary))
         self.record = record
         reached = f", {coverage.experts_reached} of {coverage.experts} experts reached" if coverage.experts else ""
         return f"{record.positions:,} positions, {_count(coverage.layers, 'layer')}{reached}"
+
+    def _hold_record_against(self, record: Record, what: str) -> None:
+        """Refuse a record of another model than the signed one, or of a part of it."""
+        _, attestation = self._signed()
+        if record.model_digest != attestation.model_digest:
+            raise RefusedError(f"{what} is of model {record.model_digest}, signed {attestation.model_digest}")
+        read, tensors = record.coverage.tensors_read, len(self._inventory().tensors)
+        if read != tensors:
+            raise RefusedError(f"{what} covers {read} tensors, the inventory has {tensors}")
 
     # ---- 10 ----
     def behaviour(self) -> str:
@@ -331,13 +370,17 @@ class _Procedure:
         if self.record is None:
             raise _Skip("there is no record to compare with")
         on_disk = self._disk()
-        measured = self.measure(on_disk.paths, on_disk.inventory)
-        comparison = compare(self.record, measured)
+        return self._judge("behaviour", self.record, self.measure(on_disk.paths, on_disk.inventory))
+
+    def _judge(self, step: str, reference: Record, measured: Record, under: str = "") -> str:
+        """Compare two records for a step: a match is its detail, and anything else ends it."""
+        comparison = self.comparisons[step] = compare(reference, measured)
+        told = f"{under}{comparison.verdict}: {comparison.detail}"
         if comparison.verdict == "match":
-            return f"match: {comparison.detail}"
+            return told
         if comparison.verdict == "inconclusive":
-            raise _Skip(f"inconclusive: {comparison.detail}")
-        raise RefusedError(f"{comparison.verdict}: {comparison.detail}")
+            raise _Skip(told)
+        raise RefusedError(told)
 
     # ---- 11 ----
     def expectation(self) -> str:
@@ -357,6 +400,44 @@ class _Procedure:
                 f"demanded was {format_time(expected.min_time)} or later"
             )
         return f"{origin.repo or origin.name}@{origin.revision or attestation.model_digest[:12]}"
+
+    # ---- 12 ----
+    def challenge(self) -> str:
+        """The checkpoint at hand and the caller's reference, both the signed model, answer the caller's nonce alike.
+
+        The bundle's own record is not asked: it was made before anybody knew the nonce.
+        """
+        if self.asked is None:
+            raise _Skip("not asked for (--challenge)", asked=False)
+        if self.checkpoint is None:
+            raise _Skip("there is no checkpoint to measure")
+        on_disk = self._disk()
+        if not self.is_signed_one:
+            raise RefusedError(
+                "the checkpoint's files are not the signed ones, which the challenge is drawn for; "
+                "--behaviour tells what they compute instead"
+            )
+        reference = self._reference(self.asked)  # looked at before anything is measured
+        measured = self._measured(self.asked.measure, on_disk)
+        return self._judge("challenge", reference(), measured, f"under {self.asked.nonce!r}, ")
+
+    def _reference(self, asked: Challenge) -> Callable[[], Record]:
+        """Return what gives the reference's record; it is known to be of the signed model already."""
+        if isinstance(asked.reference, Path):
+            record = bundle.read_record(asked.reference).record
+            self._hold_record_against(record, "the reference")
+            if record.challenge != asked.nonce:
+                answered = "no challenge" if record.challenge is None else f"the challenge {record.challenge!r}"
+                raise RefusedError(f"the reference answers {answered}, asked was {asked.nonce!r}")
+            return lambda: record
+        copy = scan(asked.reference, progress=self.on_scan)
+        self._hold_against(copy, "the reference")
+        return lambda: self._measured(asked.measure_reference, copy)
+
+    def _measured(self, measure: Measure, copy: Scan) -> Record:
+        """Measure the signed files of a copy, bound to the digests that were signed."""
+        inventory = self._inventory()
+        return measure({file.name: copy.paths[file.name] for file in inventory.files}, inventory)
 
 
 def _digests(subjects: Sequence[Subject]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Attesting the trained fixture in tests, and what an attester who lies can do with the result."""
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -134,3 +135,16 @@ def copy_scene(scene: Scene, root: Path) -> Scene:
 def failed(verdict: Verdict) -> set[str]:
     """Return the ids of the checks that failed."""
     return {check.id for check in verdict.checks if check.outcome == "FAIL"}
+
+
+def change_tensor(scene: Scene, name: str, change: Callable[[bytes], bytes]) -> None:
+    """Change the bytes of one stored tensor in place, finding them by the format's own rules."""
+    index = json.loads((scene.checkpoint / "model.safetensors.index.json").read_bytes())
+    path = scene.checkpoint / index["weight_map"][name]
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    start, end = (8 + length + offset for offset in json.loads(data[8 : 8 + length])[name]["data_offsets"])
+    changed = change(data[start:end])
+    assert len(changed) == end - start
+    assert changed != data[start:end]
+    path.write_bytes(data[:start] + changed + data[end:])

@@ -1,10 +1,16 @@
 """Running the command line as users do: a process of its own, with a home and a configuration of its own."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+import jsonschema
+from referencing import Registry, Resource
+
+SCHEMAS = Path(__file__).parent.parent / "schemas"
 
 # What a user's shell would hand on; everything else stays out, so that a run depends on nothing of this machine.
 KEPT = ("PATH", "LANG", "VIRTUAL_ENV", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "TMPDIR")
@@ -29,3 +35,11 @@ def mbom(
         timeout=300,
         check=False,
     )
+
+
+def schema(name: str) -> jsonschema.Draft202012Validator:
+    """Return the validator of a published schema, which may refer to the others."""
+    registry: Registry = Registry()
+    for path in SCHEMAS.glob("*.schema.json"):
+        registry = Resource.from_contents(json.loads(path.read_text())) @ registry
+    return jsonschema.Draft202012Validator(json.loads((SCHEMAS / f"{name}.schema.json").read_text()), registry=registry)

@@ -1,9 +1,10 @@
-"""What the whole run shares: one attested copy of the trained fixture, measured by the real engine."""
+"""What the whole run shares: one attested copy of the trained fixture, and records, measured by the real engine."""
 
 from pathlib import Path
 
 import pytest
 from attesting import Scene, copy_scene, set_scene
+from measuring import Records, measure_all
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,9 @@ def attested(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 def scene(attested: Scene, tmp_path: Path) -> Scene:
     """A copy of the attested fixture that a test may ruin."""
     return copy_scene(attested, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def records(attested: Scene, tmp_path_factory: pytest.TempPathFactory) -> Records:
+    """Records of the fixture and of a bent copy; look at them, and change only copies."""
+    return measure_all(attested, tmp_path_factory.mktemp("records"))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from tinymodels import TinyModel
+from tinymodels import TinyModel, cast
 from torch import Tensor
 
 
@@ -49,15 +49,17 @@ def run(model: TinyModel, ids: Tensor, folder: Path, *, dtype: torch.dtype) -> F
     loaded = load(model, folder, dtype=dtype)
     residual: list[Tensor] = []
     experts: dict[int, Tensor] = {}
-    for index, layer in enumerate(loaded.model.layers):
+    for index, layer in enumerate(decoder(loaded).layers):
         layer.register_forward_hook(lambda _m, _a, out: residual.append(out[0] if isinstance(out, tuple) else out))
         for module in layer.modules():
             if type(module).__name__.endswith("Experts"):
                 module.register_forward_pre_hook(
-                    lambda _m, args, kwargs, index=index: experts.__setitem__(
-                        index, next(v for v in [*args[1:], *kwargs.values()] if not v.is_floating_point())
-                    ),
+                    lambda _m, args, kwargs, index=index: given(experts, index, [*args[1:], *kwargs.values()]),
                     with_kwargs=True,
+                )
+            if type(module).__name__ == "Llama4Router":  # its experts are given every position
+                module.register_forward_hook(
+                    lambda module, _a, out, index=index: experts.__setitem__(index, out[1].topk(module.top_k).indices)
                 )
     with torch.no_grad():
         if dtype == torch.float64:
@@ -70,8 +72,25 @@ def run(model: TinyModel, ids: Tensor, folder: Path, *, dtype: torch.dtype) -> F
     return FullRun(logits=logits, residual=residual, experts=experts)
 
 
+def given(experts: dict[int, Tensor], layer: int, arguments: list[Tensor]) -> None:
+    """Keep what expert modules are given to choose by."""
+    for value in arguments:
+        if not value.is_floating_point():
+            experts[layer] = value
+
+
+def decoder(loaded: Any) -> Any:
+    """Return the text model without its head, wherever a class keeps it."""
+    for path in ("model.language_model", "language_model.model", "model"):
+        try:
+            return loaded.get_submodule(path)
+        except AttributeError:
+            continue
+    raise AssertionError(type(loaded))
+
+
 def load(model: TinyModel, folder: Path, *, dtype: torch.dtype) -> Any:
-    from transformers import AutoModelForCausalLM
+    import transformers
 
     folder.mkdir(exist_ok=True)
     config = {name: value for name, value in model.config.items() if name != "quantization_config"}
@@ -81,26 +100,31 @@ def load(model: TinyModel, folder: Path, *, dtype: torch.dtype) -> Any:
         folder / "model.safetensors",
         metadata={"format": "pt"},
     )
-    loaded: Any
-    report: Any
-    loaded, report = AutoModelForCausalLM.from_pretrained(
+    composite = "text_config" in config
+    # The whole of a composite checkpoint, given text alone: its class is not the one that the engine runs.
+    auto: Any = transformers.AutoModelForImageTextToText if composite else transformers.AutoModelForCausalLM
+    loaded, report = auto.from_pretrained(
         folder, dtype=dtype, attn_implementation="eager", experts_implementation="eager", output_loading_info=True
-    )  # type: ignore[misc]
+    )
     assert not report["missing_keys"]
-    return loaded.to(dtype).eval()
+    return cast(loaded, dtype).eval()
 
 
 def recompute_constants(loaded: Any) -> None:
-    """Compute rotary frequencies anew; under ``float32_means_float64`` they come out in float64."""
-    for module in loaded.modules():
-        names = [name for name, _ in module.named_buffers(recurse=False) if name.endswith("inv_freq")]
-        if names:
-            fresh = type(module)(loaded.config)
-            for name in names:
-                value = getattr(fresh, name)
-                assert value.dtype == torch.float64
-                assert not torch.equal(value, getattr(module, name).to(torch.float32).to(torch.float64))
-                setattr(module, name, value)
+    """Compute rotary frequencies and scales anew; under ``float32_means_float64`` they come out in float64."""
+    for module in decoder(loaded).modules():
+        frequencies = [name for name, _ in module.named_buffers(recurse=False) if name.endswith("inv_freq")]
+        fresh = type(module)(module.config) if frequencies else None
+        for name in frequencies:
+            wide, narrow = getattr(fresh, name), getattr(module, name)
+            assert wide.dtype == torch.float64
+            assert not torch.equal(wide, narrow.to(torch.float32).to(torch.float64))
+            setattr(module, name, wide)
+        if hasattr(module, "embed_scale"):
+            # Gemma scales embeddings with the root of their width: irrational here, and rounded to no narrower type.
+            wide = torch.tensor(module.scalar_embed_scale)
+            assert not torch.equal(wide, wide.to(torch.bfloat16).to(torch.float64))
+            module.embed_scale = wide
 
 
 def relative(measured: Tensor, expected: Tensor) -> float:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mbom.engine import encodings, head, stock
 from mbom.engine.checkpoint import Checkpoint
+from mbom.engine.conversion import Conversion
 from mbom.engine.head import Logits
 from mbom.engine.plan import plan
 from mbom.engine.sketch import Sketches
@@ -43,7 +44,7 @@ def stream(
     tensors = (inventory or model.inventory()).tensors
     with Checkpoint(model.files, tensors) as checkpoint:
         built = stock.build(model.config, tensors=len(tensors), device=where)
-        conversion = stock.Conversion(built)
+        conversion = Conversion(built)
         values = encodings.weights(checkpoint.records, model.config.get("quantization_config"))
         planned = plan(built, conversion, values, checkpoint.records)
         running = StreamedModel(built, conversion, planned, checkpoint, where, sketches=Sketches())
@@ -58,7 +59,7 @@ def stream(
             hidden = running.residual(ids, on_layer)
         rows = hidden.flatten(0, 1)[taps.positions.to(where)]
         return Streamed(
-            logits=head.logits(rows, running.head_rows(), planned.head.shape[0]),
+            logits=head.logits(rows, running.head_rows(), planned.head.shape[0], softcap=built.softcap),
             hidden=hidden,
             residual=residual,
             taps=taps,

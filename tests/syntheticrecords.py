@@ -75,13 +75,58 @@ def weights(layers: int, router_layers: tuple[int, ...], experts: int, vocabular
         Sketched(name="model.norm.weight", layer=None, shape=(32,), slices=1),
         Sketched(name="model.layers.4.mtp.weight", layer=None, shape=(32, 64), slices=1, executed=False),
     ]
-    for layer in range(layers):
-        found.append(Sketched(name=f"model.layers.{layer}.attn.weight", layer=layer, shape=(32, 32), slices=1))
+    found += [
+        Sketched(name=f"model.layers.{layer}.attn.weight", layer=layer, shape=(32, 32), slices=1)
+        for layer in range(layers)
+    ]
     for layer in router_layers:
         prefix = f"model.layers.{layer}.mlp"
         found.append(Sketched(name=f"{prefix}.experts", layer=layer, shape=(experts, 32, 16), slices=experts))
         found.append(Sketched(name=f"{prefix}.router.weight", layer=layer, shape=(experts, 32), slices=experts))
     return tuple(sorted(found, key=lambda weight: weight.name))
+
+
+def gpt_oss_120b() -> tuple[Sketched, ...]:
+    """The weights of gpt-oss-120b, as the engine lists them."""
+    hidden, heads, pairs, size, experts, inner, vocabulary = 2880, 64, 8, 64, 128, 2880, 201_088
+    layer_shapes: dict[str, tuple[int, ...]] = {
+        "input_layernorm.weight": (hidden,),
+        "post_attention_layernorm.weight": (hidden,),
+        "self_attn.sinks": (heads,),
+        "self_attn.q_proj.weight": (heads * size, hidden),
+        "self_attn.q_proj.bias": (heads * size,),
+        "self_attn.k_proj.weight": (pairs * size, hidden),
+        "self_attn.k_proj.bias": (pairs * size,),
+        "self_attn.v_proj.weight": (pairs * size, hidden),
+        "self_attn.v_proj.bias": (pairs * size,),
+        "self_attn.o_proj.weight": (hidden, heads * size),
+        "self_attn.o_proj.bias": (hidden,),
+        "mlp.router.weight": (experts, hidden),
+        "mlp.router.bias": (experts,),
+        "mlp.experts.gate_up_proj": (experts, hidden, 2 * inner),
+        "mlp.experts.gate_up_proj_bias": (experts, 2 * inner),
+        "mlp.experts.down_proj": (experts, inner, hidden),
+        "mlp.experts.down_proj_bias": (experts, hidden),
+    }
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (vocabulary, hidden),
+        "model.norm.weight": (hidden,),
+        "lm_head.weight": (vocabulary, hidden),
+    }
+    layers: dict[str, int] = {}
+    for layer in range(36):
+        for name, shape in layer_shapes.items():
+            shapes[f"model.layers.{layer}.{name}"] = shape
+            layers[f"model.layers.{layer}.{name}"] = layer
+    return tuple(
+        Sketched(
+            name=name,
+            layer=layers.get(name),
+            shape=shape,
+            slices=experts if len(shape) > 1 and shape[0] == experts else 1,
+        )
+        for name, shape in sorted(shapes.items())
+    )
 
 
 def record_of(prompts: tuple[Prompt, ...], numbers: Numbers, *, experts: int, vocabulary: int) -> Record:

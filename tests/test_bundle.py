@@ -99,3 +99,26 @@ def test_a_file_in_place_of_a_bundle_is_refused(tmp_path: Path) -> None:
 def test_a_missing_parent_is_named_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="does not exist"):
         bundle.check_target(tmp_path / "no" / "a.mbom", force=False)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")], ids=["stop", "full"])
+@pytest.mark.parametrize("force", [False, True], ids=["new", "replacing"])
+def test_a_write_that_ends_in_the_middle_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, *, force: bool
+) -> None:
+    record = {bundle.BEHAVIOUR: b"{}", bundle.BEHAVIOUR_NUMBERS: b"numbers"}
+    if force:
+        bundle.write(tmp_path / "a.record", record, force=False)
+    flushed = []
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(descriptor)
+        if len(flushed) == 2:  # the second file is written, its content may not have reached the disk
+            raise error
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises((KeyboardInterrupt, StorageError)):
+        bundle.write(tmp_path / "a.record", record | {bundle.BEHAVIOUR: b"new"}, force=force)
+    assert leftovers(tmp_path) == (["a.record"] if force else [])
+    if force:
+        assert bundle.read(tmp_path / "a.record") == record

@@ -15,7 +15,7 @@ LEVELS = [
     {"source", "signing", "behaviour"},
     {"inventory"},
     {"attestation", "bom", "bundle", "engine", "verdict"},
-    {"attest", "verify"},
+    {"attest", "measure", "verify"},
     {"cli"},
     {"__main__"},
 ]

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attesting import CREATED, Scene, copy_scene, failed, new_signer, passing_off
+from attesting import CREATED, Scene, change_tensor, copy_scene, failed, new_signer, passing_off
 from safetensors.numpy import load as load_numbers
 from safetensors.numpy import save as save_numbers
 
+from fixtures import layout
 from mbom import bundle
 from mbom.attest import attest
 from mbom.attestation import BOM_PREDICATE_TYPE
@@ -369,25 +370,24 @@ def router_row(scene: Scene) -> None:
     change_tensor(scene, "model.layers.1.mlp.router.weight", change)
 
 
-def change_tensor(scene: Scene, name: str, change: Callable[[bytes], bytes]) -> None:
-    """Change the bytes of one stored tensor in place, finding them by the format's own rules."""
-    index = json.loads((scene.checkpoint / "model.safetensors.index.json").read_bytes())
-    path = scene.checkpoint / index["weight_map"][name]
-    data = path.read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    start, end = (8 + length + offset for offset in json.loads(data[8 : 8 + length])[name]["data_offsets"])
-    changed = change(data[start:end])
-    assert len(changed) == end - start
-    assert changed != data[start:end]
-    path.write_bytes(data[:start] + changed + data[end:])
+def unseen_token(scene: Scene) -> None:
+    """Move one element in the embedding's row of a token that is in no prompt."""
+    seen = {token for prompt in scene.record.prompts for token in prompt.token_ids}
+    token = next(token for token in range(layout.VOCABULARY) if token not in seen)
+    row_bytes = layout.HIDDEN * 2
+    change_tensor(scene, "model.embed_tokens.weight", lambda data: flip(data, token * row_bytes))
 
 
 IMPOSTORS: dict[str, tuple[Tamper, str]] = {
-    "one ulp in one expert": (one_ulp_in_an_expert, "layer 2"),
-    "one ulp in attention": (one_ulp_in_attention, "layer 3"),
-    "a router row times 1.05": (router_row, "layer 1"),
-    "another RoPE base": (replace_in("config.json", "150000", "150001"), "layer 0"),
-    "another epsilon": (replace_in("config.json", "1e-05", "1.1e-05"), "layer 0"),
+    "one ulp in one expert": (
+        one_ulp_in_an_expert,
+        "layer 2: model.layers.2.mlp.experts.down_proj, expert 4 of 8, changed",
+    ),
+    "one ulp in attention": (one_ulp_in_attention, "layer 3: model.layers.3.self_attn.o_proj.weight changed"),
+    "a router row times 1.05": (router_row, "layer 1: model.layers.1.mlp.router.weight, expert 3 of 8, changed"),
+    "the embedding of a token in no prompt": (unseen_token, "weights: model.embed_tokens.weight, token "),
+    "another RoPE base": (replace_in("config.json", "150000", "150001"), "margin of the router of layer 0"),
+    "another epsilon": (replace_in("config.json", "1e-05", "1.1e-05"), "margin of the router of layer 0"),
     "another word in the chat template": (replace_in("chat_template.jinja", "You are", "You were"), "token ids"),
 }
 

@@ -39,6 +39,39 @@ LLAMA3_ROPE: dict[str, Any] = {
     "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }  # fmt: skip
+# Four layers, so that full attention (every fourth) comes after three of linear attention.
+LINEAR: dict[str, Any] = {
+    **COMMON, "num_hidden_layers": 4, "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+}  # fmt: skip
+LINEAR_MOE: dict[str, Any] = {**LINEAR, **MOE, "num_experts": 8, "shared_expert_intermediate_size": 32}
+# The root of 96 is no binary fraction: a scale of embeddings that was rounded shows.
+GEMMA: dict[str, Any] = {
+    **COMMON, "hidden_size": 96, "num_hidden_layers": 4, "sliding_window": 8, "final_logit_softcapping": 100.0,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+}  # fmt: skip
+GEMMA3: dict[str, Any] = {**GEMMA, "query_pre_attn_scalar": 24, "attn_logit_softcapping": 5.0}
+GEMMA4: dict[str, Any] = {
+    **GEMMA, "hidden_size_per_layer_input": 24, "vocab_size_per_layer_input": 256, "num_kv_shared_layers": 2,
+    "global_head_dim": 32, "use_double_wide_mlp": True,
+}  # fmt: skip
+GEMMA4_MOE: dict[str, Any] = {
+    **GEMMA, "hidden_size_per_layer_input": 0, "enable_moe_block": True, "num_experts": 8, "top_k_experts": 2,
+    "moe_intermediate_size": 32, "attention_k_eq_v": True, "num_global_key_value_heads": 1,
+}  # fmt: skip
+LLAMA4: dict[str, Any] = {
+    **COMMON, "num_hidden_layers": 4, "intermediate_size": 32, "intermediate_size_mlp": 96, "num_local_experts": 8,
+    "num_experts_per_tok": 1, "moe_layers": [1, 3], "attention_chunk_size": 8, "floor_scale": 4,
+}  # fmt: skip
+# Towers that see and hear, as small as their classes allow.
+VISION: dict[str, Any] = {
+    "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
+    "patch_size": 14,
+}  # fmt: skip
+QWEN_VISION: dict[str, Any] = {
+    "hidden_size": 32, "intermediate_size": 32, "depth": 1, "num_heads": 2, "out_hidden_size": 64,
+    "num_position_embeddings": 16,
+}  # fmt: skip
 
 INDEXER: dict[str, Any] = {"index_n_heads": 2, "index_head_dim": 32, "index_topk": 512}
 
@@ -112,6 +145,36 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "ssm_state_size": 16, "chunk_size": 16, "n_routed_experts": 8, "n_group": 2, "topk_group": 1,
         "moe_shared_expert_intermediate_size": 48, "moe_latent_size": 48,
     },
+    "qwen3_next": LINEAR_MOE,
+    "qwen3_5": {"text_config": LINEAR, "vision_config": QWEN_VISION},
+    "qwen3_5_text": {**LINEAR, "tie_word_embeddings": True},
+    "qwen3_5_moe": {"text_config": LINEAR_MOE, "vision_config": QWEN_VISION},
+    "qwen3_5_moe_text": LINEAR_MOE,
+    "llama4": {
+        "text_config": LLAMA4,
+        "vision_config": {**VISION, "vision_output_dim": 32, "projector_input_dim": 32, "projector_output_dim": 32},
+    },
+    "llama4_text": {**LLAMA4, "num_experts_per_tok": 2, "use_qk_norm": False},
+    "mistral3": {
+        "text_config": {"model_type": "mistral", **COMMON, "sliding_window": 8},
+        "vision_config": {"model_type": "pixtral", **VISION, "head_dim": 16},
+        "tie_word_embeddings": False,
+    },
+    "gemma3": {
+        # Its composite class does not cap logits.
+        "text_config": {**GEMMA3, "final_logit_softcapping": None},
+        "vision_config": {"model_type": "siglip_vision_model", **VISION}, "mm_tokens_per_image": 4,
+    },
+    "gemma3_text": {**GEMMA3, "tie_word_embeddings": True, "rope_scaling": {"rope_type": "linear", "factor": 8.0}},
+    "gemma4": {
+        "text_config": {**GEMMA4, "tie_word_embeddings": True},
+        "vision_config": {**VISION, "head_dim": 16, "num_key_value_heads": 2, "position_embedding_size": 16},
+        "audio_config": {
+            "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "output_proj_dims": 32,
+            "subsampling_conv_channels": [8, 4],
+        },
+    },
+    "gemma4_text": GEMMA4_MOE,
 }  # fmt: skip
 
 
@@ -150,18 +213,22 @@ def build(
     # A copy: transformers adds to the dictionaries that it is given.
     merged = copy.deepcopy({**FAMILIES[model_type], **(settings or {})})
     config = transformers.CONFIG_MAPPING[model_type](**merged)
-    auto: Any = transformers.AutoModelForCausalLM
+    composite = "text_config" in merged
+    auto: Any = transformers.AutoModelForImageTextToText if composite else transformers.AutoModelForCausalLM
     model = auto.from_config(config, dtype=torch.float32)
+    stored = model.state_dict()
     with torch.no_grad():
         for name, value in [*model.named_parameters(), *model.named_buffers()]:
             if not value.is_floating_point():
-                # A table of the experts of each token, no expert twice.
-                width = range(value.shape[0])
-                value.copy_(torch.stack([torch.randperm(merged["n_routed_experts"])[: value.shape[1]] for _ in width]))
-            elif "inv_freq" not in name:
+                if name in stored:
+                    # A table of the experts of each token, no expert twice.
+                    width = range(value.shape[0])
+                    experts = merged["n_routed_experts"]
+                    value.copy_(torch.stack([torch.randperm(experts)[: value.shape[1]] for _ in width]))
+            elif name in stored:
                 randomise(name, value)
     # The tool that publishers use writes the names that publishers have.
-    model.to(dtype).save_pretrained(folder)
+    cast(model, dtype).save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     tensors = load_file(folder / "model.safetensors")
     if alter is not None:
@@ -171,14 +238,24 @@ def build(
     return described(folder, values)
 
 
+def cast(model: Any, dtype: torch.dtype) -> Any:
+    """Cast everything but integers and complex numbers, in place."""
+    for value in [*model.parameters(), *model.buffers()]:
+        if value.is_floating_point():
+            value.data = value.data.to(dtype)
+    return model
+
+
 def described(folder: Path, values: Mapping[str, Tensor]) -> TinyModel:
     return TinyModel(folder=folder, config=json.loads((folder / "config.json").read_text()), values=values)
 
 
 def randomise(name: str, value: Tensor) -> None:
-    """Fill a parameter: norms near one, everything else with a spread that keeps activations of order one."""
-    if "norm" in name and name.endswith("weight"):
-        value.normal_(1.0, 0.1)
+    """Fill a parameter: norms and scales near where they begin, the rest so that activations stay of order one."""
+    if value.ndim == 0:
+        value.fill_(1.0)
+    elif ("norm" in name and name.endswith("weight")) or name.endswith(("scale", "scalar")):
+        value.add_(0.1 * torch.randn_like(value))
     elif value.ndim == 1 or name.endswith("bias"):
         value.normal_(0.0, 0.2)
     elif "embed_tokens" in name:

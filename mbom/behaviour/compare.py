@@ -108,6 +108,11 @@ def invalid(reason: str) -> Comparison:
 
 def compare(reference: Record, measured: Record) -> Comparison:
     """Compare a record with a fresh measurement by the rule above; which is the reference changes words only."""
+    for role, record in (("reference", reference), ("measurement", measured)):
+        try:
+            check(record)
+        except FormatError as error:
+            return invalid(f"the {role} contradicts itself: {error}")
     if reference.challenge != measured.challenge:
         return invalid(
             f"the reference answers the challenge {reference.challenge!r}, the measurement {measured.challenge!r}: "
@@ -118,11 +123,6 @@ def compare(reference: Record, measured: Record) -> Comparison:
             f"a challenge is drawn for one checkpoint: the reference is of {reference.model_digest}, "
             f"the measurement of {measured.model_digest}"
         )
-    for role, record in (("reference", reference), ("measurement", measured)):
-        try:
-            check(record)
-        except FormatError as error:
-            return invalid(f"the {role} contradicts itself: {error}")
     same_model = reference.model_digest == measured.model_digest
     other = _other_shape(reference, measured)
     if other is not None:
@@ -287,8 +287,8 @@ class _Walk:
             )
         if undecided > MASKED_SHARE * total:
             return "inconclusive", (
-                f"{undecided:,} of {total:,} positions hang on a near tie between experts or keys (margin below {MARGIN:.0e}), "
-                f"at most {MASKED_SHARE:.0%} may"
+                f"{undecided:,} of {total:,} positions hang on a near tie between experts or keys "
+                f"(margin below {MARGIN:.0e}), at most {MASKED_SHARE:.0%} may"
             )
         return "match", (
             f"{total:,} positions through {self.old.layers} layers agree within {worst:.1e}, "

@@ -286,7 +286,7 @@ class Record:
         entries = [_prompt(entry) for entry in fields.objects("prompts")]
         record = cls(
             model_digest=fields.sha256("model_digest"),
-            challenge=fields.optional_text("challenge"),
+            challenge=_text_or_null(fields, "challenge"),
             prompt_set=fields.text("prompt_set"),
             prompts=tuple(prompt for prompt, _ in entries),
             summaries=tuple(summary for _, summary in entries),
@@ -294,7 +294,7 @@ class Record:
             coverage=Coverage.from_fields(fields.object("coverage")),
             weights=tuple(Sketched.from_fields(entry) for entry in fields.objects("weights")),
             embedding=fields.text("embedding"),
-            head=fields.optional_text("head"),
+            head=_text_or_null(fields, "head"),
             sensitivity=tuple(Flip.from_fields(entry) for entry in fields.objects("sensitivity")),
             numbers=Numbers.from_bytes(tensors, what=NUMBERS_NAME),
         )
@@ -344,6 +344,7 @@ def check(record: Record) -> None:
     sketches.check(record.weights, layers=record.coverage.layers, sketches=record.numbers.sketches.size, what=JSON_NAME)
     sketches.check_flips(record.sensitivity, record.weights, what=JSON_NAME)
     _check_ends(record)
+    _check_executed(record)
     arrays.check(
         record.numbers,
         positions=record.positions,
@@ -369,6 +370,16 @@ def _check_ends(record: Record) -> None:
     if record.head == record.embedding or (record.head is None) != (record.numbers.head_rows.size == 0):
         rows = record.numbers.head_rows.size
         raise FormatError(f"{JSON_NAME}: the head is {record.head!r}, but {NUMBERS_NAME} has {rows} head_rows")
+
+
+def _check_executed(record: Record) -> None:
+    """Refuse weights that are not executed where every tensor is, and the other way round."""
+    idle = [weight.name for weight in record.weights if not weight.executed]
+    if bool(idle) != bool(record.coverage.tensors_not_executed):
+        raise FormatError(
+            f"{JSON_NAME}: {len(idle)} weights are not executed, but "
+            f"{len(record.coverage.tensors_not_executed)} tensors are not"
+        )
 
 
 def check_nonce(nonce: str, *, what: str) -> None:
@@ -400,6 +411,14 @@ def _check_limits(fields: Fields) -> None:
         if found != value:
             raise FormatError(f"{fields.what}: {name!r} is {found}, this version of the record has {value}")
     fields.end()
+
+
+def _text_or_null(fields: Fields, name: str) -> str | None:
+    """Take a member that must be there: there is one way to say that there is none."""
+    value = fields.raw(name)
+    if value is not None and not isinstance(value, str):
+        raise FormatError(f"{fields.what}: {name!r} is neither a string nor null")
+    return value
 
 
 def _prompt(fields: Fields) -> tuple[Prompt, Summary]:

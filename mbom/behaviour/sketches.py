@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mbom.behaviour.projection import FIXED, signs
 from mbom.errors import FormatError
 from mbom.strictjson import Fields, Json
-from mbom.tensorfile import NAME_LIMIT
+from mbom.tensorfile import DIMENSION_LIMIT, NAME_LIMIT, RANK_LIMIT
 
 MATRIX_VALUES = 64  # a distance estimated from so many is off by a tenth as a rule
 EXPERT_VALUES = 16  # for each matrix of each expert
@@ -31,7 +31,6 @@ VECTOR_VALUES = 16
 ROW_VALUES = 2  # for each row of a matrix that has a row for each expert
 FLIP_LIMIT = 10_000
 ERROR_LIMIT = 2  # of a relative error: two vectors of norm one may point in opposite directions
-SIDE_LIMIT = 1 << 40  # elements along one dimension
 
 Floats = NDArray[np.float64]
 Signs = NDArray[np.int8]
@@ -243,8 +242,8 @@ def check(weights: Sequence[Sketched], *, layers: int, sketches: int, what: str)
     for weight in weights:
         if not 1 <= len(weight.name) <= NAME_LIMIT or not weight.name.isprintable():
             raise FormatError(f"{what}: weights: {weight.name[:80]!r} is no tensor name")
-        if len(weight.shape) > 8 or any(not 0 <= side <= SIDE_LIMIT for side in weight.shape):
-            raise FormatError(f"{what}: weights: {weight.name} has the shape {list(weight.shape)[:9]}")
+        if len(weight.shape) > RANK_LIMIT or any(not 0 <= side <= DIMENSION_LIMIT for side in weight.shape):
+            raise FormatError(f"{what}: weights: {weight.name} has the shape {list(weight.shape)[: RANK_LIMIT + 1]}")
         if weight.slices != 1 and (len(weight.shape) < 2 or weight.slices != weight.shape[0]):
             raise FormatError(f"{what}: weights: {weight.name} of {list(weight.shape)} in {weight.slices} slices")
         if weight.layer is not None and not 0 <= weight.layer < layers:

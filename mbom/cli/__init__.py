@@ -11,9 +11,11 @@ import click
 
 from mbom import __version__
 from mbom.cli.attest import attest
+from mbom.cli.compare import compare
 from mbom.cli.console import Display
 from mbom.cli.inspect import inspect
 from mbom.cli.keygen import keygen
+from mbom.cli.measure import measure
 from mbom.cli.verify import verify
 from mbom.errors import MbomError
 
@@ -31,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (attest, verify, inspect, keygen):
+for command in (attest, verify, measure, compare, inspect, keygen):
     cli.add_command(command)
 
 

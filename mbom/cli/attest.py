@@ -8,11 +8,10 @@ import click
 
 from mbom import attest as verb
 from mbom import engine
-from mbom.behaviour.record import SKETCH_LIMIT, Record
 from mbom.cli import folders, options, trust
-from mbom.cli.console import Display, count, shown, size
+from mbom.cli.console import Display, shown, size
+from mbom.cli.summary import headline, measured, trials
 from mbom.errors import EngineError, UsageError
-from mbom.inventory import Survey
 from mbom.signing import public_path
 from mbom.source import open_source
 
@@ -57,7 +56,7 @@ def attest(
     sensitivity: int,
     device: engine.Device,
     resume: bool,
-    time_limit: float | None,
+    time_limit: int | None,
     quiet: bool,
 ) -> None:
     """Hash, measure, describe and sign a checkpoint.
@@ -98,12 +97,12 @@ def attest(
             everything=everything,
             force=force,
             on_scan=on_scan,
-            on_survey=lambda survey: _headline(display, survey),
+            on_survey=lambda survey: headline(display, survey),
         )
     if done.record is not None:
-        display.fact("measured", _measured(done.record))
+        display.fact("measured", measured(done.record))
         if done.record.sensitivity:
-            display.fact("trials", _trials(done.record))
+            display.fact("trials", trials(done.record))
     display.fact("signed", "no" if signer is None else signer.identity)
     total = size(sum(len(data) for data in done.members.values()))
     display.line(f"{shown(folder)}   {len(done.members)} members, {total}")
@@ -111,40 +110,3 @@ def attest(
         trusted = f" --key {shown(public_path(key))}" if key is not None else ""
         display.line(f"next: mbom verify {shown(folder)} {model}{trusted}")
     display.data(str(folder))
-
-
-def _headline(display: Display, survey: Survey) -> None:
-    """Say what the checkpoint is, before the long part begins."""
-    inventory, facts = survey.inventory, survey.facts
-    origin = inventory.origin
-    parameters = f"{count(facts.parameters.total)} parameters"
-    if facts.parameters.active not in (None, facts.parameters.total):
-        parameters += f", {count(facts.parameters.active)} active"
-    name = f"{origin.repo} @ {origin.revision}" if origin.repo else origin.name
-    licence = facts.licence.label if facts.licence else "no licence declared"
-    display.line(" · ".join((name, licence, facts.model_type or "unknown architecture", parameters)), style="bold")
-    weight = size(sum(file.size for file in inventory.files))
-    left_out = f"   {len(inventory.declared)} files of other weight sets left out" if inventory.declared else ""
-    if origin.kind == "hub":
-        display.fact("fetched", f"{weight}   {len(inventory.files)} files, every digest as advertised{left_out}")
-    display.fact("hashed", f"{weight}   {len(inventory.files)} files, {len(inventory.tensors)} tensors")
-    for finding in inventory.findings:
-        display.fact(finding.severity, f"{finding.path}: {finding.detail} [{finding.id}]")
-
-
-def _measured(record: Record) -> str:
-    coverage = record.coverage
-    reached = f" · {coverage.experts_reached} of {coverage.experts} experts reached" if coverage.experts else ""
-    return (
-        f"{record.runtime.precision} · {record.runtime.device} · {record.positions:,} positions · "
-        f"{coverage.layers} layers{reached}"
-    )
-
-
-def _trials(record: Record) -> str:
-    factors = [flip.error / SKETCH_LIMIT for flip in record.sensitivity]
-    seen = sum(factor > 1 for factor in factors)
-    return (
-        f"{seen} of {len(factors)} single weights moved by one unit in the last place show, "
-        f"the least of them {min(factors):.1e} times above the limit"
-    )

@@ -229,8 +229,10 @@ class MeasureDisplay:
 def conclusion(verdict: Verdict) -> str:
     """Return the sentence under the table."""
     if verdict.outcome == "refused":
-        first = next(check for check in verdict.checks if check.outcome == "FAIL")
-        return f"REFUSED: {first.id}: {first.detail}"
+        first, *others = (check for check in verdict.checks if check.outcome == "FAIL")
+        # A digest tells that a file was changed; where the checkpoint was measured too, what was changed is known.
+        told = next((f"; {check.id}: {check.detail}" for check in others if check.comparison is not None), "")
+        return f"REFUSED: {first.id}: {first.detail}{told if first.comparison is None else ''}"
     if verdict.outcome == "incomplete":
         first = next(check for check in verdict.checks if check.outcome == "SKIP" and check.asked)
         return f"INCOMPLETE: {first.id}: {first.detail}"

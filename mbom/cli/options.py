@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
+from mbom.behaviour.record import check_nonce
 from mbom.behaviour.sketches import FLIP_LIMIT
+from mbom.errors import FormatError, UsageError
 
 PATH = click.Path(path_type=Path)
 
@@ -26,8 +28,22 @@ sensitivity = click.option(
 )
 time_limit = click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.IntRange(min=1),
     metavar="SECONDS",
     help="Give up the behaviour pass after this time. [default: none]",
 )
 resume = click.option("--resume", is_flag=True, help="Go on with an interrupted measurement of this checkpoint.")
+
+
+def nonce(given: str | None) -> str | None:
+    """Return what ``--challenge`` was given.
+
+    Raises:
+        UsageError: for a nonce of another form than a record can hold.
+    """
+    if given is not None:
+        try:
+            check_nonce(given, what="--challenge")
+        except FormatError as error:
+            raise UsageError(f"{error}; `openssl rand -hex 16` makes a good one") from error
+    return given

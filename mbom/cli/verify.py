@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 
+from mbom import bundle as bundles
 from mbom import engine
 from mbom import verify as verb
 from mbom.cli import folders, options, trust
 from mbom.cli.console import Display
+from mbom.cli.summary import Announced
 from mbom.digest import GIT_HEX
 from mbom.errors import UsageError
 from mbom.source import open_source
@@ -21,6 +23,8 @@ from mbom.source import open_source
 @click.argument("checkpoint", required=False)
 @click.option("--key", type=options.PATH, help="The signer's public key in PEM. [default: your own]")
 @click.option("--behaviour", is_flag=True, help="Run the behaviour pass again and compare.")
+@click.option("--challenge", metavar="NONCE", help="Measure CHECKPOINT and --reference under a nonce, and compare.")
+@click.option("--reference", metavar="OTHER", help="A copy that you trust, or a record that answers the same NONCE.")
 @click.option("--repo", metavar="ORG/NAME", help="Demand this repository.")
 @click.option("--revision", metavar="HEX", help="Demand this commit, 40 hex digits.")
 @click.option("--min-time", metavar="DATE", help="Demand an attestation made at this UTC date or later: 2026-11-02.")
@@ -37,12 +41,14 @@ def verify(
     checkpoint: str | None,
     key: Path | None,
     behaviour: bool,
+    challenge: str | None,
+    reference: str | None,
     repo: str | None,
     revision: str | None,
     min_time: str | None,
     device: engine.Device,
     resume: bool,
-    time_limit: float | None,
+    time_limit: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -51,16 +57,22 @@ def verify(
     CHECKPOINT is a folder, a snapshot folder of the hub's cache, or org/name@revision. Without it, only the bundle
     itself is checked. Exit status: 0 verified, 1 refused, 3 something could not be checked.
 
+    --challenge asks what no bundle can have recorded: two copies of the signed files must compute the same under a
+    nonce that you make up. OTHER is a checkpoint too, or a record that `mbom measure --challenge NONCE` wrote. The
+    bundle's own record is compared with --behaviour only.
+
     \b
     Example:
       mbom verify gpt-oss-20b.mbom ./models/gpt-oss-20b --key release.pub --behaviour
+      mbom verify mine.mbom ./theirs --key release.pub --challenge 5f0c7a12e9 --reference ./mine
     """
     if behaviour and checkpoint is None:
         raise UsageError("--behaviour needs a CHECKPOINT to measure")
+    nonce = _nonce(challenge, reference, checkpoint)
     expected = _expectation(repo, revision, min_time)
     display = Display(quiet=quiet)
     verifier = trust.verifier(key)
-    with display.scanning() as on_scan, display.measuring() as on_measure:
+    with display.scanning() as on_scan:
         source = open_source(checkpoint, on_bytes=on_scan.fetched) if checkpoint is not None else None
         if source is not None and source.origin.kind == "hub":
             # Whoever names a repository means that one: the bundle must be about it, and about that commit.
@@ -68,15 +80,25 @@ def verify(
             expected = replace(
                 expected, repo=expected.repo or origin.repo, revision=expected.revision or origin.revision
             )
+        run = engine.Measurement(device=device, states=folders.states(), resume=resume, time_limit=time_limit)
+        asked = None
+        if nonce is not None and reference is not None:
+            other = Path(reference)
+            asked = verb.Challenge(
+                nonce=nonce,
+                measure=_challenged(display, "the checkpoint", run, nonce),
+                reference=other if bundles.holds_record(other) else open_source(reference, on_bytes=on_scan.fetched),
+                # The two have equal digests; what one came to before an interruption must not stand in for the other.
+                measure_reference=_challenged(
+                    display, "the reference", replace(run, states=folders.states() / "reference"), nonce
+                ),
+            )
         verdict = verb.verify(
             bundle,
             verifier=verifier,
             checkpoint=source,
-            measure=engine.Measurement(
-                device=device, states=folders.states(), resume=resume, progress=on_measure, time_limit=time_limit
-            )
-            if behaviour
-            else None,
+            measure=Announced(display=display, what="the checkpoint", run=run) if behaviour else None,
+            asked=asked,
             expected=expected,
             on_scan=on_scan,
         )
@@ -85,6 +107,34 @@ def verify(
     else:
         display.verdict(verdict)
     context.exit(verdict.exit_code)
+
+
+def _challenged(display: Display, what: str, run: engine.Measurement, nonce: str) -> Announced:
+    return Announced(display=display, what=f"{what} under the challenge {nonce!r}", run=replace(run, challenge=nonce))
+
+
+def _nonce(challenge: str | None, reference: str | None, checkpoint: str | None) -> str | None:
+    """Return the nonce of the challenge that the options ask for, None where they ask for none.
+
+    Raises:
+        UsageError: for a nonce of another form, or when something that a challenge takes is missing.
+    """
+    if challenge is None:
+        if reference is not None:
+            raise UsageError(
+                "--reference goes with --challenge NONCE; --behaviour compares with the bundle's own record"
+            )
+        return None
+    if reference is None:
+        raise UsageError(
+            "--challenge needs a --reference to compare with: a copy that you trust, or a record that "
+            "`mbom measure --challenge` made under the same nonce"
+        )
+    if checkpoint is None:
+        raise UsageError("--challenge needs a CHECKPOINT to measure")
+    if Path(reference).exists() and Path(checkpoint).exists() and Path(reference).samefile(checkpoint):
+        raise UsageError("--reference is the CHECKPOINT itself, which always agrees with itself; name a second copy")
+    return options.nonce(challenge)
 
 
 def _expectation(repo: str | None, revision: str | None, min_time: str | None) -> verb.Expectation:

@@ -22,7 +22,7 @@ from mbom.digest import sha256
 from mbom.engine import process
 from mbom.engine.budget import Budget, available_memory
 from mbom.engine.reporting import MeasureProgress
-from mbom.engine.sidefiles import CONFIG, configuration, content
+from mbom.engine.sidefiles import configuration, content, vocabulary
 from mbom.errors import EngineError, FormatError
 from mbom.inventory.record import Inventory
 from mbom.strictjson import Json
@@ -121,10 +121,10 @@ def measure(
     from mbom.engine.render import render  # noqa: PLC0415 - needs the extra
 
     digests = {file.name: file.sha256 for file in inventory.files}
-    vocabulary = _vocabulary(files, inventory)
-    prompts = render(files, vocabulary, digests=digests)
+    rows = vocabulary(files, inventory)
+    prompts = render(files, rows, digests=digests)
     if challenge is not None:
-        prompts = challenged(prompts, vocabulary, challenge_key(inventory.digest, challenge))
+        prompts = challenged(prompts, rows, challenge_key(inventory.digest, challenge))
     return run_prompts(
         files,
         inventory,
@@ -204,13 +204,6 @@ def _state(states: Path, request: dict[str, Json], inventory: Inventory, *, resu
     except OSError as error:
         raise EngineError(f"{folder}: no place for the state of the measurement: {error.strerror}") from error
     return folder
-
-
-def _vocabulary(files: Mapping[str, Path], inventory: Inventory) -> int:
-    size = configuration(files, inventory).get("vocab_size")
-    if type(size) is not int or size < 1:
-        raise FormatError(f"{CONFIG}: vocab_size is {size!r}, a positive integer is allowed")
-    return size
 
 
 def _entry(prompt: Prompt) -> dict[str, Json]:

@@ -8,6 +8,7 @@ running ends the pass.
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,19 +26,19 @@ CHUNK_BYTES = 4 << 20
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "F8_E8M0": torch.float8_e8m0fnu,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz, "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+    "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16,
 }  # fmt: skip
 
 
 class StoredTensor:
     """One pass over one stored tensor, by slices of its first dimension, in order.
 
-    Slices can be skipped, which reads and hashes them all the same: a digest needs every byte.
-
     Attributes:
         record: what the inventory says of it.
         slices: its number of slices; a scalar is one.
-        position: how many of them have been read or skipped.
+        position: how many of them have been read.
     """
 
     def __init__(self, record: TensorRecord, checkpoint: "Checkpoint") -> None:
@@ -63,17 +64,6 @@ class StoredTensor:
         self._fill(data.numpy().data)
         shape = (count, *self.record.shape[1:]) if self.record.shape else ()
         return data.view(self._dtype).view(shape)
-
-    def skip(self, count: int | None = None) -> None:
-        """Read and hash the next ``count`` slices (all that are left by default) without keeping them."""
-        count = self.slices - self.position if count is None else count
-        self.position += count
-        left = count * self._slice_bytes
-        scratch = memoryview(bytearray(min(CHUNK_BYTES, left)))
-        while left > 0:
-            step = min(left, CHUNK_BYTES)
-            self._fill(scratch[:step])
-            left -= step
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -107,6 +97,7 @@ class Checkpoint:
 
     Attributes:
         records: the inventory's tensors by name.
+        reader: the thread that reads ahead.
         passes: how often each tensor was read from end to end, with the inventory's digest.
         bytes_read: bytes of tensors read so far.
     """
@@ -118,6 +109,7 @@ class Checkpoint:
         missing = {record.file for record in self.records.values()} - set(files)
         if missing:
             raise EngineError(f"{min(missing)}: holds tensors of the inventory, but is not at hand")
+        self.reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mbom-reader")
         self.passes: Counter[str] = Counter()
         self.bytes_read = 0
 
@@ -127,6 +119,7 @@ class Checkpoint:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.reader.shutdown(cancel_futures=True)
         for descriptor in self._open.values():
             os.close(descriptor)
         self._open.clear()

@@ -18,7 +18,10 @@ from mbom.errors import FormatError
 GROUP = 32  # MXFP4: values under one scale
 GROUP_BYTES = GROUP // 2
 FP8_BLOCK = (128, 128)  # the default of the DeepSeek layout, which every FP8 checkpoint since has copied
-CHUNK_VALUES = 1 << 18  # 2 MiB of float64: a chunk is looked up and scaled while it is still in the cache
+
+# A chunk is looked up, then scaled where it lies. 4 MiB of float64 are few enough for the last cache, and enough for
+# waking the second thread to pay: at a quarter of this, two threads take longer than one.
+CHUNK_VALUES = 1 << 19
 E8M0_NAN = 255
 E4M3_NAN = 0x7F  # with either sign; the format has no infinities
 
@@ -83,12 +86,14 @@ def mxfp4(
     out = _result(shape, dtype, blocks.device, out)
     pairs, powers = _E2M1_PAIRS.to(blocks.device), _E8M0.to(blocks.device)
     packed, exponents, flat = blocks.reshape(-1, GROUP_BYTES), codes.reshape(-1), out.view(-1, GROUP)
+    scratch = _Scratch(min(CHUNK_VALUES, out.numel()), out, values_per_code=2)
     step = CHUNK_VALUES // GROUP
     for start in range(0, flat.shape[0], step):
         chunk = slice(start, start + step)
-        values = torch.view_as_real(_look_up(pairs, packed[chunk].reshape(-1)))  # (groups * 16, 2)
-        scale = powers.index_select(0, exponents[chunk].int()).unsqueeze(1)  # (groups, 1)
-        _scaled(values.view(-1, GROUP), scale, flat[chunk])
+        values = scratch.values(flat[chunk])  # (groups, 32) float64
+        scratch.look_up(pairs, packed[chunk], torch.view_as_complex(values.view(-1, 2)))
+        values *= powers.index_select(0, exponents[chunk].int()).unsqueeze(1)
+        scratch.store(values, flat[chunk])
     return out
 
 
@@ -133,35 +138,49 @@ def fp8_blocks(
         )
     factors = _block_scales(scales, what)
     out = _result((rows, columns), dtype, weight.device, out)
-    values, codes = _E4M3.to(weight.device), weight.view(torch.uint8)
+    table, codes = _E4M3.to(weight.device), weight.contiguous().view(torch.uint8)
+    signed = codes.view(torch.int8)
     row_block = torch.arange(rows, device=weight.device) // block[0]  # (O,)
-    column_block = torch.arange(columns, device=weight.device) // block[1]  # (I,)
+    whole = columns // block[1]  # blocks of full width; a ragged one may follow
     step = max(1, CHUNK_VALUES // max(1, columns))
+    scratch = _Scratch(min(step, rows) * columns, out)
     for start in range(0, rows, step):
         chunk = slice(start, start + step)
-        if bool((codes[chunk] & 0x7F == E4M3_NAN).any()):
+        if columns and int((signed[chunk] | -128).amax()) == -1:  # 0x7F or 0xFF; int8 has the fast paths
             raise FormatError(f"{what}: a weight is NaN, in rows {start} to {min(start + step, rows) - 1}")
-        # Few blocks of rows meet a chunk: spread their scales over the columns first, then over the rows.
-        first, last = start // block[0], (min(start + step, rows) - 1) // block[0]
-        spread = factors[first : last + 1].index_select(1, column_block)
-        scale = spread.index_select(0, row_block[chunk] - first)  # (r, I)
-        found = _look_up(values, codes[chunk].reshape(-1)).view(scale.shape)
-        _scaled(found, scale, out[chunk])
+        found = scratch.values(out[chunk])  # (r, I) float64
+        scratch.look_up(table, codes[chunk], found.view(-1))
+        scale = factors.index_select(0, row_block[chunk]).unsqueeze(2)  # (r, blocks, 1)
+        edge = whole * block[1]
+        if whole:
+            found[:, :edge].view(-1, whole, block[1]).mul_(scale[:, :whole])
+        if edge < columns:
+            found[:, edge:].mul_(scale[:, whole])
+        scratch.store(found, out[chunk])
     return out
 
 
-def _look_up(table: Tensor, codes: Tensor) -> Tensor:
-    """Return ``table[codes]`` for (n,) uint8 codes; ``out=`` takes a path that is four times as fast on a CPU."""
-    found = torch.empty(codes.shape[0], dtype=table.dtype, device=table.device)
-    return torch.index_select(table, 0, codes.int(), out=found)
+class _Scratch:
+    """Memory that every chunk of one tensor uses again: fresh pages cost more than what is computed in them."""
 
+    def __init__(self, chunk: int, out: Tensor, *, values_per_code: int = 1) -> None:
+        self._indices = torch.empty(-(-chunk // values_per_code), dtype=torch.int32, device=out.device)
+        exact = out.dtype == torch.float64
+        self._values = None if exact else torch.empty(chunk, dtype=torch.float64, device=out.device)
 
-def _scaled(values: Tensor, scale: Tensor, out: Tensor) -> None:
-    """Write ``values * scale``, computed in float64, to ``out`` in its own dtype."""
-    if out.dtype == torch.float64:
-        torch.mul(values, scale, out=out)
-    else:
-        out.copy_(values.mul_(scale))
+    def values(self, out: Tensor) -> Tensor:
+        """Return where a chunk is computed in float64: in place where that is the type of ``out``."""
+        return out if self._values is None else self._values[: out.numel()].view(out.shape)
+
+    def store(self, values: Tensor, out: Tensor) -> None:
+        """Round a chunk to the type of ``out``, unless it was computed there."""
+        if self._values is not None:
+            out.copy_(values)
+
+    def look_up(self, table: Tensor, codes: Tensor, out: Tensor) -> None:
+        """Write ``table[codes]`` for uint8 codes to the flat ``out``; ``out=`` is the fast path on a CPU."""
+        indices = self._indices[: codes.numel()].view(codes.shape).copy_(codes)
+        torch.index_select(table, 0, indices.view(-1), out=out)
 
 
 def _e8m0_codes(scales: Tensor, what: str) -> Tensor | None:

@@ -28,10 +28,22 @@ class Logits:
     projection: torch.Tensor
 
 
-def logits(hidden: torch.Tensor, blocks: Iterable[torch.Tensor], vocabulary: int, key: bytes = FIXED) -> Logits:
+def logits(
+    hidden: torch.Tensor,
+    blocks: Iterable[torch.Tensor],
+    vocabulary: int,
+    *,
+    key: bytes = FIXED,
+    softcap: float | None = None,
+) -> Logits:
     """Multiply (N, H) with the output matrix (V, H), given by blocks of rows, and keep what the record needs.
 
-    Signs are drawn under ``key``.
+    Args:
+        hidden: the normalised residual stream.
+        blocks: rows of the matrix, in order.
+        vocabulary: V.
+        key: what signs are drawn under.
+        softcap: c, where logits x become c * tanh(x / c).
 
     Raises:
         EngineError: when a logit is not a finite number.
@@ -49,6 +61,8 @@ def logits(hidden: torch.Tensor, blocks: Iterable[torch.Tensor], vocabulary: int
         # One number that is not finite makes the sum of its row so.
         if not bool(values.sum(1).isfinite().all()):
             raise EngineError(f"the output head computes values that are not finite, at token {row} or after")
+        if softcap is not None:
+            values = torch.tanh(values / softcap) * softcap
         end = row + block.shape[0]
         best, best_ids = values.topk(min(TOP_TOKENS, end - row), dim=1)
         top, top_ids = torch.cat([top, best], dim=1), torch.cat([top_ids, best_ids + row], dim=1)

@@ -7,7 +7,8 @@ from itertools import islice
 
 import torch
 
-from mbom.engine.stock import Conversion, Stock, expert_index, experts_of, natural
+from mbom.engine.conversion import Conversion, expert_index, natural
+from mbom.engine.stock import Stock, experts_of
 from mbom.engine.weights import Weight, check_plain, lookup
 from mbom.errors import EngineError, FormatError, RefusedError
 from mbom.inventory.record import TensorRecord
@@ -27,6 +28,7 @@ class Plan:
 
     Attributes:
         embedding: the embedding matrix, read by rows.
+        layer_embedding: a second one, from which each layer takes its own part, where the model has it.
         head: the output matrix, read by rows; the same weight as ``embedding`` where the model ties them.
         dense: for each layer's module name, and "" for what lies outside them, the weight of each parameter.
         stacked: for each parameter that stacks experts, either one source that stacks them too, or the sources of each
@@ -35,6 +37,7 @@ class Plan:
     """
 
     embedding: Weight
+    layer_embedding: Weight | None
     head: Weight
     dense: Mapping[str, Mapping[str, Weight]]
     stacked: Mapping[str, Source | tuple[tuple[Source, ...], ...]]
@@ -47,7 +50,8 @@ def plan(
     """Assign every weight of a checkpoint to the parameter that it fills.
 
     Raises:
-        FormatError: when a parameter gets too few or too many tensors, or one of another shape.
+        FormatError: when a parameter gets too few or too many tensors, or one of another shape; when a tensor without
+            a place looks as if the text model should use it.
         RefusedError: when the checkpoint leaves a parameter without a tensor.
         EngineError: when a tensor that is needed has a type that cannot be computed with.
     """
@@ -56,6 +60,7 @@ def plan(
     for name in sorted(weights, key=natural):
         target = conversion.target(name)
         if target is None:
+            conversion.check_unused(name)
             unused.append(weights[name])
         else:
             weight = weights[name]
@@ -68,9 +73,11 @@ def plan(
     embedding = _single(stock.embedding, sources.pop(stock.embedding), conversion).weight
     # Where both are stored although the configuration ties them, transformers uses the stored head, and so does this.
     head = _single(stock.head, sources.pop(stock.head), conversion).weight if stock.head in sources else embedding
-    for weight in (embedding, head):
-        if not weight.sliced:
-            raise EngineError(f"{weight.name}: an embedding or output head quantised like this cannot be read by rows")
+    by_layer = stock.layer_embedding
+    layer_embedding = _single(by_layer, sources.pop(by_layer), conversion).weight if by_layer is not None else None
+    for matrix in (embedding, head, layer_embedding):
+        if matrix is not None and not matrix.sliced:
+            raise EngineError(f"{matrix.name}: an embedding or output head quantised like this cannot be read by rows")
     dense: defaultdict[str, dict[str, Weight]] = defaultdict(dict)
     stacked: dict[str, Source | tuple[tuple[Source, ...], ...]] = {}
     layers = [name for name, _ in stock.layers]
@@ -83,7 +90,14 @@ def plan(
             stacked[parameter] = _by_expert(parameter, found, experts, conversion)
         else:
             stacked[parameter] = _single(parameter, found, conversion)
-    return Plan(embedding=embedding, head=head, dense=dense, stacked=stacked, unused=tuple(unused))
+    return Plan(
+        embedding=embedding,
+        layer_embedding=layer_embedding,
+        head=head,
+        dense=dense,
+        stacked=stacked,
+        unused=tuple(unused),
+    )
 
 
 def _check_complete(stock: Stock, conversion: Conversion, found: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ from mbom.behaviour.sketches import Sketched
 from mbom.engine import head, stock
 from mbom.engine.budget import confine
 from mbom.engine.checkpoint import Checkpoint
+from mbom.engine.conversion import Conversion
 from mbom.engine.encodings import description, weights
 from mbom.engine.plan import plan
 from mbom.engine.reporting import Reporter
@@ -91,12 +92,14 @@ def measured(
     key = FIXED if challenge is None else challenge_key(inventory.digest, challenge)
     with Checkpoint(files, inventory.tensors) as checkpoint:
         built = stock.build(config, tensors=len(inventory.tensors), device=device)
-        conversion = stock.Conversion(built)
+        conversion = Conversion(built)
         values = weights(checkpoint.records, description(config, files, inventory))
         planned = plan(built, conversion, values, checkpoint.records)
         trials = choose(planned, checkpoint.records, count=sensitivity, model_digest=inventory.digest)
         model = StreamedModel(built, conversion, planned, checkpoint, device, sketches=Sketches(key=key), trials=trials)
         ids, taps = _batch(prompts, key, built.vocabulary)
+        if not built.resumable:
+            state = None
         done = state.take_up(model, taps, checkpoint) if state is not None else None
         before = checkpoint.bytes_read
         reporter = Reporter(
@@ -119,7 +122,7 @@ def measured(
             hidden = model.residual(ids, on_layer, done=done)
         reporter.step("output head", 0, 1)
         rows = hidden.flatten(0, 1)[taps.positions.to(hidden.device)]  # (N, H)
-        logits = head.logits(rows, model.head_rows(), built.vocabulary, key)
+        logits = head.logits(rows, model.head_rows(), built.vocabulary, key=key, softcap=built.softcap)
         reporter.step("output head", 1, 1)
         reporter.step("unused tensors", 0, 1)
         unused = model.read_unused()

@@ -13,6 +13,7 @@ from mbom.strictjson import Json
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
+_EMBEDDING = "embed_tokens.weight"  # ends the name of every text embedding, and of no other
 TOKENIZER_LIMIT = 256 << 20  # 250,000 tokens with their merges take 33 MB
 
 
@@ -28,6 +29,29 @@ def configuration(files: Mapping[str, Path], inventory: Inventory) -> dict[str, 
     if not isinstance(value, dict):
         raise FormatError(f"{CONFIG}: not an object")
     return value
+
+
+def text_settings(config: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Return the part of a configuration that describes the text model: ``text_config`` where there is one."""
+    inner = config.get("text_config")
+    return inner if isinstance(inner, dict) else config
+
+
+def vocabulary(files: Mapping[str, Path], inventory: Inventory) -> int:
+    """Return the rows of the embedding, which bound the token ids of prompts.
+
+    A text model beside others may leave the number to its class; then the stored embedding tells it.
+
+    Raises:
+        EngineError: when there is no configuration.
+        RefusedError: when it is not the one that was inventoried, or says no positive integer.
+    """
+    text = text_settings(configuration(files, inventory))
+    embeddings = [tensor.shape for tensor in inventory.tensors if tensor.name.endswith(_EMBEDDING) and tensor.shape]
+    size = text.get("vocab_size", embeddings[0][0] if len(embeddings) == 1 else None)
+    if type(size) is not int or size < 1:
+        raise FormatError(f"{CONFIG}: vocab_size is {size!r}, a positive integer is allowed")
+    return size
 
 
 def bound(files: Mapping[str, Path], inventory: Inventory, name: str, limit: int) -> bytes:

@@ -129,6 +129,8 @@ class Sketches:
 
     def of(self, weight: Sketched, values: torch.Tensor) -> torch.Tensor:
         """Return the sketch of a matrix or a vector: of a whole weight, or of one slice of it."""
+        if values.numel() == 0:  # a sum of nothing, for which no signs are drawn however long the other sides are
+            return values.new_zeros(weight.values)
         if values.ndim < 2:
             flat = values.reshape(-1)
             return flat @ float64(self.left(weight, flat.shape[0]), flat.device)

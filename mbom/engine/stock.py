@@ -1,15 +1,13 @@
-"""The one place that touches what transformers does not promise to keep: building its models, mapping names.
+"""Stock models of transformers without weights, built from a strictly read configuration.
 
+With ``mbom.engine.conversion`` and ``mbom.engine.attention``, this touches what transformers does not promise to keep.
 Everything here was read in transformers 5.23.0, which the ``engine`` extra pins; ``mbom.engine.available`` and a test
 refuse any other version.
 Classes are chosen by the table below, never by the checkpoint, and no code of a repository is ever imported:
 ``auto_map`` is dropped before the configuration is built.
 """
 
-import re
-import sys
-from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -17,14 +15,15 @@ import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
-from transformers.masking_utils import eager_mask
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
 
+from mbom.engine import attention, llama4
 from mbom.engine.float64 import Skeleton, placeholder
+from mbom.engine.sidefiles import text_settings
 from mbom.errors import EngineError, FormatError
 from mbom.strictjson import Json
 
@@ -44,8 +43,26 @@ FAMILIES = frozenset(
         "nemotron",
         "nemotron_h",
         "olmo3",
+        "gemma3", "gemma3_text",
+        "gemma4", "gemma4_text",
+        "llama4", "llama4_text",
+        "mistral3",
+        "qwen3_5", "qwen3_5_text",
+        "qwen3_5_moe", "qwen3_5_moe_text",
+        "qwen3_next",
     }
 )  # fmt: skip
+
+# Those of them that join a text model, described by ``text_config``, to models of pictures or sound, with the types
+# that the text model may have, the first of them where it names none. The text model alone is built and run.
+COMPOSITES: Mapping[str, tuple[str, ...]] = {
+    "gemma3": ("gemma3_text",),
+    "gemma4": ("gemma4_text",),
+    "llama4": ("llama4_text",),
+    "mistral3": ("mistral", "ministral3"),
+    "qwen3_5": ("qwen3_5_text",),
+    "qwen3_5_moe": ("qwen3_5_moe_text",),
+}
 
 # Members of config.json that choose code, precision or extra outputs; the engine decides those.
 _DROPPED = frozenset(
@@ -56,9 +73,11 @@ _DROPPED = frozenset(
     }
 )  # fmt: skip
 
-# Members that change logits after the output head. No stock class in the table reads them, so a checkpoint that sets
-# one means something else than would be computed.
-_LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+# Members that change logits after the output head. No stock class in the table reads them, but for the soft-capping
+# of the types below, so a checkpoint that sets one means something else than would be computed.
+_SOFTCAP = "final_logit_softcapping"
+_LOGIT_CHANGES = (_SOFTCAP, "logit_scale", "logits_scaling")
+_SOFTCAPPED = frozenset({"gemma3_text", "gemma4", "gemma4_text"})  # the composite class of Gemma 3 ignores it
 
 # What configurations and modules raise on values that they did not expect.
 _UNBUILDABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -66,17 +85,8 @@ _UNBUILDABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, Ru
 # Members that name the kind of each layer, of which some families make as many layers as there are names.
 _LAYER_LISTS = ("hybrid_override_pattern", "layers_block_type", "layer_types", "mlp_layer_types")
 
-# Packages whose kernels model code prefers, where they are installed, to its own arithmetic in torch. They compute in
-# float32, out of sight of the float64 mode. The entry None makes Python say that there is no such package.
-KERNELS = ("causal_conv1d", "fla", "mamba_ssm")
-for _package in KERNELS:
-    sys.modules.setdefault(_package, None)  # type: ignore[arg-type]  # typeshed leaves None out; Python's docs do not
-
-# Linear attention whose chunks take a number for each pair of their positions and each channel or state: 4 GiB at
-# 2,048 positions of 32 heads with 128 channels. These modules run prompt by prompt, as attention does.
-_CHUNKED = frozenset({"KimiLinearDeltaAttention", "NemotronHMamba2Mixer"})
-
-ATTENTION = "mbom_eager"
+# Types whose layers hand on more than the residual stream: one of them alone cannot be the first to run.
+_CONNECTED = frozenset({"gemma4", "gemma4_text", "glm_moe_dsa"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,66 +98,28 @@ class Stock:
         base: the part below the output head: embeddings in, normalised residual stream out.
         layers: the decoder layers with their module names, in order.
         embedding: the name of the embedding matrix.
+        layer_embedding: the name of a second one, from which each layer takes its own part (Gemma 4), or None.
         head: the name of the output matrix.
-        tied: whether the configuration makes those two one.
+        tied: whether the configuration makes embedding and head one.
         vocabulary: rows of the embedding.
+        resumable: whether the residual stream after a layer is all that the next one is given.
+        softcap: c, where logits x become c * tanh(x / c), or None.
+        composite: whether the checkpoint holds other models beside this one.
     """
 
     model: Any  # its class is known when config.json has been read, and untyped for the most part
     base: nn.Module
     layers: tuple[tuple[str, nn.Module], ...]
     embedding: str
+    layer_embedding: str | None
     head: str
     tied: bool
     vocabulary: int
+    resumable: bool
+    softcap: float | None
+    composite: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """Where a checkpoint tensor goes: a parameter, and the conversion pattern that leads there, if any."""
-
-    parameter: str
-    pattern: str | None
-
-
-def _each_prompt_alone(
-    module: nn.Module,
-    query: torch.Tensor,  # (prompts, heads, positions, head size)
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,  # (1 or prompts, 1, positions, positions)
-    **rest: object,
-) -> tuple[torch.Tensor, None]:
-    """Run the model's own eager attention prompt by prompt: its scores take heads x positions**2 numbers each.
-
-    Where an indexer chose keys, its model code masks the others for the implementation called "eager" alone, and hands
-    the choice, ``indices`` of shape (prompts, positions, chosen), to all others: they are masked here in the same way.
-    """
-    eager = sys.modules[type(module).__module__].eager_attention_forward
-    indices = rest.pop("indices", None)
-    outputs = []
-    for i in range(query.shape[0]):
-        mask = attention_mask[i % attention_mask.shape[0], None] if attention_mask is not None else None
-        one = slice(i, i + 1)
-        if isinstance(indices, torch.Tensor):
-            assert mask is not None  # an indexer takes what is causal from it
-            left = torch.ones_like(mask, dtype=torch.bool).scatter(-1, indices[one, None].long(), False)
-            mask = mask.masked_fill(left, torch.finfo(mask.dtype).min)
-        outputs.append(eager(module, query[one], key[one], value[one], mask, **rest)[0])
-    return torch.cat(outputs), None
-
-
-def _prompts_alone(forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """Return a forward over (prompts, positions, hidden size) that takes one prompt at a time."""
-
-    def alone(hidden_states: torch.Tensor, **rest: object) -> torch.Tensor:
-        return torch.cat([forward(prompt.unsqueeze(0), **rest) for prompt in hidden_states])
-
-    return alone
-
-
-AttentionInterface.register(ATTENTION, _each_prompt_alone)
-AttentionMaskInterface.register(ATTENTION, eager_mask)
 transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # its hints are about training
 
 
@@ -167,26 +139,77 @@ def build(raw: Mapping[str, Json], *, tensors: int, device: torch.device) -> Sto
     model_type = raw.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise EngineError(
-            f"config.json: the model type {model_type!r} cannot be measured; {', '.join(sorted(FAMILIES))} can"
+            f"config.json: the model type {model_type!r} cannot be measured; {', '.join(sorted(FAMILIES))} can. "
+            "Everything else about the checkpoint is attested with --no-behaviour"
         )
-    _check_layers(raw, tensors)
-    for name in _LOGIT_CHANGES:
-        if raw.get(name) not in (None, 1, 1.0):
-            raise EngineError(f"config.json: {name} is {raw[name]!r}, which the stock class does not compute")
-    kept = {name: value for name, value in raw.items() if name not in _DROPPED and not name.startswith("_")}
+    _check_settings(raw, model_type, tensors)
     try:
-        settings: dict[str, Any] = {name: _copied(value) for name, value in kept.items()}
-        config = CONFIG_MAPPING[model_type](**settings)
+        config = _text_config(raw, model_type)
         config.pad_token_id = None  # where gradients stop; some publishers name a token outside the vocabulary
         kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-        _check_architecture(raw, kind.__name__)
+        _check_architecture(raw, model_type, kind.__name__)
         with Skeleton(), torch.no_grad():
             model = kind._from_config(  # noqa: SLF001 - from_pretrained would read weights
-                config, dtype=torch.float64, attn_implementation=ATTENTION, experts_implementation="eager"
+                config, dtype=torch.float64, attn_implementation=attention.ATTENTION, experts_implementation="eager"
             )
     except (*_UNBUILDABLE, StrictDataclassError) as error:
         _unbuildable(model_type, error)
-    return _described(model.eval(), device)
+    llama4.leave_out_zeros(model)
+    return _described(model.eval(), device, composite=model_type in COMPOSITES)
+
+
+def _check_settings(raw: Mapping[str, Json], model_type: str, tensors: int) -> None:
+    """Refuse what would be computed in another way than the checkpoint means, or takes too much to build."""
+    text = _text_part(raw, model_type)
+    # A composite may leave the number to its class, as Gemma 3's do with members that have their default.
+    if text is raw or "num_hidden_layers" in text:
+        _check_layers(text, tensors)
+    for name in _LOGIT_CHANGES:
+        if text.get(name) not in (None, 1, 1.0) and not (name == _SOFTCAP and model_type in _SOFTCAPPED):
+            raise EngineError(f"config.json: {name} is {text[name]!r}, which the stock class does not compute")
+    # "vision" lets the parts of one picture see each other, and there are no pictures here.
+    if text.get("use_bidirectional_attention") not in (None, False, "vision"):
+        raise EngineError(
+            f"config.json: use_bidirectional_attention is {text['use_bidirectional_attention']!r}; only models that "
+            "do not look ahead can be measured"
+        )
+
+
+def _text_part(raw: Mapping[str, Json], model_type: str) -> Mapping[str, Json]:
+    """Return the settings of the text model, which are those of a plain checkpoint."""
+    if model_type not in COMPOSITES:
+        return raw
+    text = text_settings(raw)
+    if text is raw:
+        raise FormatError(f"config.json: text_config is {raw.get('text_config')!r:.60}; an object is allowed")
+    allowed = COMPOSITES[model_type]
+    text_type = text.get("model_type", allowed[0])
+    if text_type not in allowed:
+        raise EngineError(
+            f"config.json: a {model_type} with the text model {text_type!r} cannot be measured; "
+            f"{' or '.join(allowed)} can. Everything else about the checkpoint is attested with --no-behaviour"
+        )
+    return text
+
+
+def _text_config(raw: Mapping[str, Json], model_type: str) -> Any:  # noqa: ANN401 - see Stock.model
+    """Build the configuration of the text model with the defaults that its class, or that of the whole, gives it."""
+    config: Any
+    if model_type not in COMPOSITES:
+        return CONFIG_MAPPING[model_type](**_kept(raw))
+    # Of the whole, only what bears on the text model: the rest could name any other class.
+    outer: dict[str, Any] = {"text_config": {"model_type": COMPOSITES[model_type][0], **_kept(text_settings(raw))}}
+    if "tie_word_embeddings" in raw:
+        outer["tie_word_embeddings"] = raw["tie_word_embeddings"]
+    whole: Any = CONFIG_MAPPING[model_type](**outer)
+    config = whole.text_config
+    config.tie_word_embeddings = whole.tie_word_embeddings  # the whole decides in transformers' own composite classes
+    return config
+
+
+def _kept(raw: Mapping[str, Json]) -> dict[str, Any]:
+    """Return what is left to the configuration class, as a copy: it edits nested members in place."""
+    return {name: _copied(value) for name, value in raw.items() if name not in _DROPPED and not name.startswith("_")}
 
 
 def _check_layers(raw: Mapping[str, Json], tensors: int) -> None:
@@ -215,15 +238,21 @@ def _unbuildable(model_type: str, error: Exception) -> NoReturn:
     raise FormatError(f"config.json: no {model_type} model can be built from it: {reason}") from error
 
 
-def _check_architecture(raw: Mapping[str, Json], name: str) -> None:
+def _check_architecture(raw: Mapping[str, Json], model_type: str, name: str) -> None:
     declared = raw.get("architectures")
-    if declared is not None and (not isinstance(declared, list) or name not in declared):
-        raise EngineError(f"config.json: architectures is {declared!r}; only {name} is measured for this model type")
+    names = {name}
+    if model_type in COMPOSITES:
+        names.add(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[model_type])
+    if declared is not None and (not isinstance(declared, list) or names.isdisjoint(map(str, declared))):
+        allowed = " or ".join(sorted(names))
+        raise EngineError(f"config.json: architectures is {declared!r}; only {allowed} is measured for this model type")
 
 
-def _described(model: Any, device: torch.device) -> Stock:  # noqa: ANN401 - see Stock.model
+def _described(model: Any, device: torch.device, *, composite: bool) -> Stock:  # noqa: ANN401 - see Stock.model
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    if type(embedding) is not nn.Embedding or type(head) is not nn.Linear or len(list(head.parameters())) != 1:
+    # An embedding may scale its rows: the stock module is what looks them up.
+    plain = isinstance(embedding, nn.Embedding) and type(head) is nn.Linear
+    if not plain or [len(list(module.parameters())) for module in (embedding, head)] != [1, 1]:
         raise EngineError(f"{type(model).__name__}: its embedding or output head is not a plain matrix")
     names = {module: name for name, module in model.named_modules()}
     tied = head.weight is embedding.weight
@@ -234,66 +263,22 @@ def _described(model: Any, device: torch.device) -> Stock:  # noqa: ANN401 - see
             module.register_parameter(name, nn.Parameter(empty, requires_grad=False))
         for name, buffer in list(module.named_buffers(recurse=False)):
             setattr(module, name, buffer.to(device))
-        if type(module).__name__ in _CHUNKED:
-            module.forward = _prompts_alone(module.forward)
-    base = model.base_model
+        attention.take_prompts_alone(module)
+    base = model.base_model if model.base_model is not model else model.model
+    by_layer = getattr(base, "embed_tokens_per_layer", None)
     return Stock(
         model=model,
         base=base,
         layers=tuple((names[layer], layer) for layer in base.layers),
         embedding=f"{names[embedding]}.weight",
+        layer_embedding=f"{names[by_layer]}.weight" if by_layer is not None else None,
         head=f"{names[head]}.weight",
         tied=tied,
         vocabulary=vocabulary,
+        resumable=model.config.model_type not in _CONNECTED,
+        softcap=getattr(model.config, _SOFTCAP, None),
+        composite=composite,
     )
-
-
-class Conversion:
-    """transformers' own mapping of checkpoint names to parameters, and its merging of per-expert tensors."""
-
-    def __init__(self, stock: Stock) -> None:
-        self._model = stock.model
-        self._state: dict[str, torch.Tensor] = stock.model.state_dict()
-        transforms = get_model_conversion_mapping(stock.model)
-        self._renamings = [entry for entry in transforms if isinstance(entry, WeightRenaming)]
-        self._converters = [entry for entry in transforms if isinstance(entry, WeightConverter)]
-        self._by_pattern = {pattern: entry for entry in self._converters for pattern in entry.source_patterns}
-
-    @property
-    def parameters(self) -> Mapping[str, torch.Tensor]:
-        """Parameters and persistent buffers by name: what a checkpoint has to fill."""
-        return self._state
-
-    def target(self, name: str) -> Target | None:
-        """Return where the tensor of that name goes, or None when the model has no place for it."""
-        prefix = self._model.base_model_prefix
-        renamed, pattern = rename_source_key(name, self._renamings, self._converters, prefix, self._state)
-        if renamed not in self._state and name in self._state:
-            renamed, pattern = name, None
-        return Target(parameter=renamed, pattern=pattern) if renamed in self._state else None
-
-    def merged(self, parameter: str, sources: Iterable[tuple[str, str, torch.Tensor]]) -> torch.Tensor:
-        """Merge converted tensors into the parameter they make up.
-
-        Args:
-            parameter: the name of the parameter.
-            sources: (checkpoint name, pattern, values), experts in ascending order for each pattern.
-        """
-        sources = list(sources)
-        converter: Any = deepcopy(self._by_pattern[sources[0][1]])
-        for name, pattern, values in sources:
-            converter.add_tensor(parameter, name, pattern, values)
-        result = converter.convert(parameter, model=self._model, config=self._model.config)[parameter]
-        merged: torch.Tensor = result[0] if isinstance(result, list) else result
-        return merged
-
-    def patterns(self, pattern: str) -> int:
-        """Return how many checkpoint tensors (of one expert, where it merges experts) a conversion consumes."""
-        return len(self.sources(pattern))
-
-    def sources(self, pattern: str) -> tuple[str, ...]:
-        """Return the patterns of all tensors that a conversion consumes, one of them given."""
-        return tuple(self._by_pattern[pattern].source_patterns)
 
 
 def is_indexer(module: nn.Module) -> bool:
@@ -304,17 +289,6 @@ def is_indexer(module: nn.Module) -> bool:
 def routes_by_token(block: nn.Module) -> bool:
     """Return whether a block of experts looks them up by token id instead of choosing them by score."""
     return getattr(block, "is_hash", False) is True
-
-
-def natural(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Return the sort key under which layer 10 follows layer 9."""
-    return tuple(dot_natural_key(name))
-
-
-def expert_index(name: str) -> int | None:
-    """Return the number of the expert that a checkpoint tensor belongs to, or None."""
-    match = re.search(r"\.experts\.(\d{1,6})\.", name)
-    return int(match[1]) if match else None
 
 
 def experts_of(stock: Stock, parameter: str) -> int | None:

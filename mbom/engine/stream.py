@@ -11,17 +11,20 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from mbom.behaviour.sketches import Sketched
+from mbom.engine.ahead import Ahead, Item
 from mbom.engine.checkpoint import Checkpoint
+from mbom.engine.conversion import Conversion
 from mbom.engine.float64 import Float64
 from mbom.engine.plan import Plan, Source
 from mbom.engine.sketch import Sketches
-from mbom.engine.stock import Conversion, Stock, expert_rows_of, experts_of
+from mbom.engine.stock import Stock, expert_rows_of, experts_of
 from mbom.engine.weights import Moved, Trial, Weight, WeightPass
 from mbom.errors import FormatError
 
@@ -41,15 +44,19 @@ class Experts:
         self, parameter: str, sources: Source | tuple[tuple[Source, ...], ...], streamed: "StreamedModel"
     ) -> None:
         self._parameter = parameter
-        self._sources = sources
         self._streamed = streamed
         self._shape = tuple(streamed.conversion.parameters[parameter].shape[1:])
         self._count = streamed.conversion.parameters[parameter].shape[0]
         self._next = 0
-        # A tensor that stacks all experts is one pass through the whole layer.
-        self._stack = streamed.begin(sources.weight) if isinstance(sources, Source) else None
         self._sketched = streamed.described(parameter)
         streamed.sketches.begin(self._sketched)
+        if isinstance(sources, Source):
+            # A tensor that stacks all experts is one pass through the whole layer.
+            read = partial(_slice, streamed.begin(sources.weight))
+        else:
+            read = partial(self._merged, iter(sources))
+        self.ahead = streamed.ahead(read, self._count)
+        self.after: Ahead[Any] = self.ahead  # what a layer computes with next: the same expert of another parameter
 
     def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
         """Return the matrix of one expert; indices may only rise, because a digest is computed in order."""
@@ -74,11 +81,8 @@ class Experts:
     def _read(self) -> torch.Tensor:
         """Return the matrix of the next expert."""
         expert, self._next = self._next, self._next + 1
-        if self._stack is not None:
-            values = self._stack.read(1)[0]
-            moved = [replace(each, difference=each.difference[0]) for each in self._stack.take_moved()]
-        else:
-            values, moved = self._merged(expert)
+        values, moved = self.ahead.take()
+        self.after.begin()
         if tuple(values.shape) != self._shape:
             raise FormatError(f"{self._parameter}: expert {expert} is {list(values.shape)}, not {list(self._shape)}")
         self._streamed.sketches.tried(self._sketched, expert, moved)
@@ -86,11 +90,10 @@ class Experts:
         self._streamed.on_read()
         return values
 
-    def _merged(self, expert: int) -> tuple[torch.Tensor, list[Moved]]:
-        """Return the matrix that tensors of one expert make up, and what the trials among them change in it."""
-        assert isinstance(self._sources, tuple)
+    def _merged(self, experts: Iterator[tuple[Source, ...]]) -> tuple[torch.Tensor, list[Moved]]:
+        """Return the matrix that tensors of the next expert make up, and what the trials among them change in it."""
         parts, trials = [], []
-        for source in self._sources[expert]:
+        for source in next(experts):
             passing = self._streamed.begin(source.weight)
             parts.append((source.weight.name, str(source.pattern), passing.read()))
             trials += [(len(parts) - 1, each) for each in passing.take_moved()]
@@ -102,6 +105,19 @@ class Experts:
             other = [*parts[:index], (name, pattern, part + each.difference), *parts[index + 1 :]]
             moved.append(replace(each, difference=merged(self._parameter, other)[0] - values))
         return values, moved
+
+
+def _block(passing: WeightPass, count: int | None) -> tuple[torch.Tensor, list[Moved]]:
+    """Return the next ``count`` slices, or what is left, and what the trials in them change."""
+    left = passing.left
+    values = passing.read(None if count is None or count >= left else count)
+    return values, passing.take_moved()
+
+
+def _slice(passing: WeightPass) -> tuple[torch.Tensor, list[Moved]]:
+    """Return the next slice, and what the trials in it change."""
+    values = passing.read(1)[0]
+    return values, [replace(each, difference=each.difference[0]) for each in passing.take_moved()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +206,10 @@ class StreamedModel:
         """Begin a pass over a weight."""
         return WeightPass(weight, self._checkpoint, self._device, trials=self._trials.get(weight.name, ()))
 
+    def ahead(self, read: Callable[[], Item], count: int) -> Ahead[Item]:
+        """Begin to read ``count`` items one ahead of their use."""
+        return Ahead(read, count, reader=self._checkpoint.reader)
+
     def residual(
         self, ids: torch.Tensor, on_layer: Callable[[int, torch.Tensor], None], *, done: "Done | None" = None
     ) -> torch.Tensor:
@@ -203,13 +223,19 @@ class StreamedModel:
         Returns:
             (prompts, positions, hidden size) float64, normalised as the output head expects it.
         """
+        inputs = {}
         if done is None:
-            embedded = self._embedded(ids)
+            inputs["inputs_embeds"] = self._embedded(self.stock.embedding, self.plan.embedding, ids)
         else:
-            embedded, self._experts_done = done.hidden.to(self._device), done.experts
+            # No layer that runs sees it, so of several parallel streams any one will do.
+            given = done.hidden if done.hidden.ndim == 3 else done.hidden[:, :, 0]
+            inputs["inputs_embeds"], self._experts_done = given.to(self._device), done.experts
+        if self.stock.layer_embedding is not None and self.plan.layer_embedding is not None:
+            rows = self._embedded(self.stock.layer_embedding, self.plan.layer_embedding, ids)
+            inputs["per_layer_inputs"] = rows.reshape(*ids.shape, len(self.stock.layers), -1)
         self._load("")
         with torch.no_grad(), self.mode, self._hooks(ids.to(self._device), on_layer, done):
-            output = self.stock.base(inputs_embeds=embedded, use_cache=False)
+            output = self.stock.base(**inputs, use_cache=False)
         self._drop("")
         result = output.last_hidden_state
         assert isinstance(result, torch.Tensor)
@@ -224,14 +250,14 @@ class StreamedModel:
         """Read and sketch what the forward pass has no place for; return the names of the stored tensors."""
         for weight in self.plan.unused:
             sketched = Sketched(name=weight.name, layer=None, shape=weight.shape, slices=1, executed=False)
-            if len(weight.shape) < 2 or not weight.sliced:
+            if len(weight.shape) < 2 or 0 in weight.shape or not weight.sliced:
                 self.sketches.whole(sketched, self.begin(weight).read())
                 self.on_read()
                 continue
             sketch, passing = self.sketches.by_rows(sketched, rows=False), self.begin(weight)
             step = max(1, BLOCK_VALUES // max(1, math.prod(weight.shape[1:])))
-            while passing.position < weight.shape[0]:
-                sketch.add(passing.read(min(step, weight.shape[0] - passing.position)))
+            for block, _ in self.ahead(partial(_block, passing, step), math.ceil(weight.shape[0] / step)):
+                sketch.add(block)
                 self.on_read()
             sketch.finish()
         return tuple(sorted(name for weight in self.plan.unused for name in weight.tensors))
@@ -249,26 +275,36 @@ class StreamedModel:
     def _rows(self, weight: Weight, parameter: str | None) -> Iterator[torch.Tensor]:
         """Yield a matrix in float64 by blocks of rows, and sketch it under the name of a parameter."""
         passing = self.begin(weight)
-        sketch = self.sketches.by_rows(self.described(parameter), rows=True) if parameter is not None else None
-        while passing.position < weight.shape[0]:
-            block = passing.read(min(HEAD_ROWS, weight.shape[0] - passing.position))
+        sketch = None
+        if parameter is not None:
+            ends = (self.stock.embedding, self.stock.head)
+            sketch = self.sketches.by_rows(self.described(parameter), rows=parameter in ends)
+        for block, moved in self.ahead(partial(_block, passing, HEAD_ROWS), math.ceil(weight.shape[0] / HEAD_ROWS)):
             if sketch is not None:
-                sketch.tried(passing.take_moved())
+                sketch.tried(moved)
                 sketch.add(block)
             yield block
             self.on_read()
         if sketch is not None:
             sketch.finish()
 
-    def _embedded(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return the embedding's rows for (prompts, positions) ids."""
+    def _embedded(self, parameter: str, weight: Weight, ids: torch.Tensor) -> torch.Tensor:
+        """Embed (prompts, positions) ids by the stock module that ``parameter`` belongs to."""
         wanted, where = torch.unique(ids, return_inverse=True)  # ascending
+        if int(wanted[-1]) >= weight.shape[0]:
+            raise FormatError(f"{weight.name}: a prompt has token {int(wanted[-1])}, there are {weight.shape[0]} rows")
         kept, first = [], 0
-        for block in self._rows(self.plan.embedding, self.stock.embedding):
+        for block in self._rows(weight, parameter):
             inside = wanted[(wanted >= first) & (wanted < first + block.shape[0])] - first
             kept.append(block[inside.to(block.device)])
             first += block.shape[0]
-        return torch.cat(kept)[where.to(self._device)]
+        module = self.stock.model.get_submodule(parameter.rpartition(".")[0])
+        rows = {"weight": torch.cat(kept)}  # (distinct ids, width)
+        with torch.no_grad(), self.mode:
+            # Some modules scale what they look up. The scale is a float64 constant like any other, where narrower
+            # runs round it to the type of the weights: Gemma's square root of 3072 to 55.5 in bfloat16.
+            embedded: torch.Tensor = torch.func.functional_call(module, rows, (where.to(self._device),))
+        return embedded
 
     @contextmanager
     def _hooks(
@@ -311,17 +347,23 @@ class StreamedModel:
         return hook
 
     def _load(self, layer: str) -> None:
-        for parameter, weight in self.plan.dense.get(layer, {}).items():
-            passing, sketched = self.begin(weight), self.described(parameter)
-            values = passing.read()
+        dense = self.plan.dense.get(layer, {})
+        passes = (self.begin(weight) for weight in dense.values())
+        read = self.ahead(lambda: _block(next(passes), None), len(dense))
+        for parameter, (values, moved) in zip(dense, read, strict=True):
             if parameter not in self.sketches.weights:  # what lies outside the layers is read again by a resumed run
-                self.sketches.tried(sketched, 0, passing.take_moved())
+                sketched = self.described(parameter)
+                self.sketches.tried(sketched, 0, moved)
                 self.sketches.whole(sketched, values)
             self._put(parameter, values)
             self.on_read()
-        for parameter, stacked in self.plan.stacked.items():
-            if parameter.startswith(f"{layer}."):
-                self._put(parameter, Experts(parameter, stacked, self))
+        stacked = {name: each for name, each in self.plan.stacked.items() if name.startswith(f"{layer}.")}
+        experts = [Experts(parameter, sources, self) for parameter, sources in stacked.items()]
+        for parameter, first, second in zip(stacked, experts, [*experts[1:], *experts[:1]], strict=True):
+            first.after = second.ahead
+            self._put(parameter, first)
+        if experts:
+            experts[0].ahead.begin()
 
     def _put(self, parameter: str, value: torch.Tensor | Experts) -> None:
         path, _, name = parameter.rpartition(".")

@@ -87,6 +87,11 @@ class WeightPass:
         """The number of slices read so far."""
         return self._parts[0].position
 
+    @property
+    def left(self) -> int:
+        """The number of slices that have not been read."""
+        return self._parts[0].slices - self.position
+
     def read(self, count: int | None = None) -> torch.Tensor:
         """Return the next ``count`` slices (all that are left by default) in float64 on the device.
 

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from mbom.errors import RefusedError
 from mbom.inventory.record import Finding, Severity
 
 SHOWN = 5  # how many names one finding spells out; the rest is a number, so that a hostile index cannot fill a report
+NAMED = 3  # how many findings a refusal spells out before it counts the rest
 DETAIL_LIMIT = 2000  # characters of a finding's path or detail
 
 
@@ -86,3 +88,17 @@ def listed(names: Sequence[str]) -> str:
     """Return up to ``SHOWN`` names as a phrase, and how many more there are."""
     shown = ", ".join(names[:SHOWN])
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+
+
+def refuse_errors(findings: Iterable[Finding]) -> None:
+    """Raise when a finding says that the checkpoint contradicts itself or is unsafe to read.
+
+    Raises:
+        RefusedError: with the first findings in words and where to see the rest.
+    """
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if not errors:
+        return
+    named = "; ".join(f"{finding.path}: {finding.detail} [{finding.id}]" for finding in errors[:NAMED])
+    more = f"; and {len(errors) - NAMED} more" if len(errors) > NAMED else ""
+    raise RefusedError(f"{named}{more}. Nothing was written; `mbom inspect` shows every finding")

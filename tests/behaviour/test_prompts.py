@@ -8,7 +8,9 @@ from syntheticrecords import fixed_prompts
 
 from mbom import strictjson
 from mbom.behaviour import prompts
-from mbom.behaviour.prompts import FIXED_SET, POSITIONS, PROMPTS, Prompt, PromptSource
+from mbom.behaviour.projection import FIXED as NO_KEY
+from mbom.behaviour.projection import challenge_key
+from mbom.behaviour.prompts import FIXED_SET, POSITIONS, PROMPTS, TAIL, Prompt, PromptSource
 from mbom.errors import FormatError
 from mbom.strictjson import Json
 
@@ -116,10 +118,10 @@ def test_seeded_ids_stay_in_a_small_vocabulary(vocabulary: int) -> None:
 
 
 def test_rendered_and_seeded_prompts_are_accepted() -> None:
-    prompts.check(fixed_prompts(100), 100, what="test")
-    prompts.check(prompts.seeded(100), 100, what="test")
+    prompts.check(fixed_prompts(100), 100, NO_KEY, what="test")
+    prompts.check(prompts.seeded(100), 100, NO_KEY, what="test")
     plain = tuple(replace(prompt, variant="plain") if prompt.variant else prompt for prompt in fixed_prompts(100))
-    prompts.check(plain, 100, what="test")
+    prompts.check(plain, 100, NO_KEY, what="test")
 
 
 FIXED = fixed_prompts(100)
@@ -150,4 +152,90 @@ REFUSED: dict[str, tuple[tuple[Prompt, ...], str]] = {
 def test_prompts_of_no_set_are_refused(case: str) -> None:
     found, message = REFUSED[case]
     with pytest.raises(FormatError, match=message):
-        prompts.check(found, 100, what="behaviour.json")
+        prompts.check(found, 100, NO_KEY, what="behaviour.json")
+
+
+KEY = challenge_key("5a" * 32, "2026-11-21 auditors' meeting")
+OTHER_KEY = challenge_key("5b" * 32, "2026-11-21 auditors' meeting")
+
+
+def slow_tail(key: bytes, prompt: str, vocabulary: int) -> tuple[int, ...]:
+    stream = hashlib.shake_256(b"mbom/v1/challenge-tail\x00" + key + prompt.encode()).digest(8 * TAIL)
+    return tuple(int.from_bytes(stream[i : i + 8], "little") % vocabulary for i in range(0, len(stream), 8))
+
+
+def test_the_tail_of_a_challenge_is_that_of_the_slow_definition() -> None:
+    before = prompts.seeded(201_088)
+    for prompt, found in zip(before, prompts.challenged(before, 201_088, KEY), strict=True):
+        tail = slow_tail(KEY, prompt.id, 201_088)
+        assert found == replace(prompt, token_ids=prompt.token_ids[:192] + tail)
+        assert len(found.token_ids) == POSITIONS
+
+
+def test_the_tail_of_a_challenge_never_changes() -> None:
+    assert prompts.challenged(prompts.seeded(32_000), 32_000, KEY)[0].token_ids[192:198] == (
+        3703, 16483, 16339, 13181, 16014, 10068,
+    )  # fmt: skip
+
+
+def test_short_prompts_grow_by_the_tail() -> None:
+    short = fixed_prompts(100, length=20)
+    for prompt, found in zip(short, prompts.challenged(short, 100, KEY), strict=True):
+        assert found.token_ids == prompt.token_ids + slow_tail(KEY, prompt.id, 100)
+    prompts.check(prompts.challenged(short, 100, KEY), 100, KEY, what="test")
+
+
+def test_without_a_challenge_prompts_stay_as_they_are() -> None:
+    assert prompts.challenged(FIXED, 100, NO_KEY) is FIXED
+
+
+def test_tails_of_two_prompts_and_of_two_challenges_have_nothing_in_common() -> None:
+    tails = {
+        prompt.token_ids[-TAIL:]
+        for key in (KEY, OTHER_KEY)
+        for prompt in prompts.challenged(prompts.seeded(201_088), 201_088, key)
+    }
+    assert len(tails) == 2 * PROMPTS
+    assert len({token for tail in tails for token in tail}) > 0.99 * len(tails) * TAIL
+
+
+ANSWER = prompts.challenged(FIXED, 100, KEY)
+SEEDED_ANSWER = prompts.challenged(prompts.seeded(100), 100, KEY)
+
+
+def with_last_id_moved(answer: tuple[Prompt, ...]) -> tuple[Prompt, ...]:
+    ids = answer[-1].token_ids
+    return (*answer[:-1], replace(answer[-1], token_ids=(*ids[:-1], (ids[-1] + 1) % 100)))
+
+
+TAILS_REFUSED: dict[str, tuple[tuple[Prompt, ...], bytes, str]] = {
+    "the fixed prompts for a challenge": (FIXED, KEY, "chat-tools: its last 64 token ids are not those of"),
+    "the tail of another challenge": (
+        prompts.challenged(FIXED, 100, OTHER_KEY), KEY, "chat-tools: its last 64 token ids are not",
+    ),
+    "one id of a tail": (with_last_id_moved(ANSWER), KEY, "data-1: its last 64 token ids are not"),
+    "a tail cut short": (
+        (*ANSWER[:-1], replace(ANSWER[-1], token_ids=ANSWER[-1].token_ids[:-1])), KEY, "data-1: its last 64",
+    ),
+    "two prompts trade tails": (
+        (replace(ANSWER[0], token_ids=ANSWER[1].token_ids), *ANSWER[1:]), KEY, "chat-tools: its last 64",
+    ),
+    "seeded prompts without a tail": (prompts.seeded(100), KEY, "not those for a vocabulary of 100"),
+    "seeded prompts with the tail of another": (
+        prompts.challenged(prompts.seeded(100), 100, OTHER_KEY), KEY, "not those for a vocabulary of 100",
+    ),
+    "seeded prompts with a tail and no challenge": (SEEDED_ANSWER, NO_KEY, "not those for a vocabulary of 100"),
+    "one id of a seeded tail": (with_last_id_moved(SEEDED_ANSWER), KEY, "not those for a vocabulary of 100"),
+}  # fmt: skip
+
+
+def test_an_answer_to_a_challenge_is_accepted() -> None:
+    prompts.check(ANSWER, 100, KEY, what="test")
+    prompts.check(SEEDED_ANSWER, 100, KEY, what="test")
+
+
+@pytest.mark.parametrize("case", TAILS_REFUSED)
+def test_prompts_that_do_not_answer_the_challenge_are_refused(case: str) -> None:
+    found, key, message = TAILS_REFUSED[case]
+    with pytest.raises(FormatError, match=message):
+        prompts.check(found, 100, key, what="behaviour.json")

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from mbom.behaviour import prompts
 from mbom.behaviour.numbers import LAYOUT, Numbers
+from mbom.behaviour.projection import challenge_key
 from mbom.behaviour.record import Coverage, Record, check, summarise
+from mbom.behaviour.sketches import Flip
 from mbom.digest import sha256
 from mbom.errors import FormatError
 
@@ -28,7 +30,36 @@ SEEDED = synthetic.record_of(
     experts=4,
     vocabulary=90,
 )
-RECORDS = {"mixture of experts": MOE, "dense": DENSE, "plain": synthetic.plain_record(), "seeded": SEEDED}
+TRIALS = (
+    Flip(
+        weight="model.layers.1.mlp.experts", slice=7, stored="model.layers.1.mlp.experts_blocks", element=3, error=2e-5
+    ),
+    Flip(weight="model.norm.weight", slice=0, stored="model.norm.weight", element=31, error=0.0),
+)
+TIED = replace(
+    DENSE,
+    head=None,
+    weights=tuple(weight for weight in DENSE.weights if weight.name != synthetic.HEAD),
+    numbers=replace(DENSE.numbers, sketches=DENSE.numbers.sketches[64:], head_rows=np.zeros(0)),
+)
+
+
+def answer(nonce: str) -> Record:
+    """A record of the prompts that a nonce asks for."""
+    asked = prompts.challenged(synthetic.fixed_prompts(200), 200, challenge_key(MOE.model_digest, nonce))
+    numbers = synthetic.random_numbers(8 * 84, layers=4, router_layers=(1, 3), chosen=2, experts=8, vocabulary=200)
+    return replace(synthetic.record_of(asked, numbers, experts=16, vocabulary=200), challenge=nonce)
+
+
+RECORDS = {
+    "mixture of experts": MOE,
+    "dense": DENSE,
+    "plain": synthetic.plain_record(),
+    "seeded": SEEDED,
+    "tied": TIED,
+    "with trials": replace(MOE, sensitivity=TRIALS),
+    "answer to a challenge": answer("Prüfung 17, 2026-11-21"),
+}
 
 Document = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
@@ -60,30 +91,35 @@ def test_the_safetensors_library_reads_the_same_arrays(name: str) -> None:
 
 def test_the_bytes_of_a_record_never_change() -> None:
     record = synthetic.plain_record()
-    assert sha256(record.to_safetensors()) == "e54b07c7e05c7c52f7e5aa9693aa14cdc311231f8033d7f35b5f6ce91f832f60"
-    assert sha256(record.to_json()) == "23fc780331082bceb5be69e6aa4c72c787ac83c1d24a38a3e155e8930fafdae3"
+    assert sha256(record.to_safetensors()) == "b1a9e64c1c9a1ae37a2a82dc10c3e755807165f8187099a4ac3c5649fbfa677b"
+    assert sha256(record.to_json()) == "5624814233719d559d61de22df8cccd23ebe9ad100b6e1f1a762271ceac7c506"
 
 
-def test_a_record_of_a_120b_model_stays_below_seven_megabytes() -> None:
+def test_a_record_of_a_120b_model_stays_below_ten_megabytes() -> None:
     positions, layers, chosen, experts, vocabulary = 2048, 36, 4, 128, 201_088
+    weights = synthetic.gpt_oss_120b()
     rng = np.random.default_rng(3)
     first = rng.integers(0, vocabulary, (positions, 1))
     numbers = Numbers(
-        top_ids=((first + 3001 * np.arange(64)) % vocabulary).astype(np.int32),
-        top_logprobs=np.tile(-5.0 - np.arange(64), (positions, 1)),
+        top_ids=((first + 3001 * np.arange(32)) % vocabulary).astype(np.int32),
+        top_logprobs=np.tile(-5.0 - np.arange(32), (positions, 1)),
         logsumexp=rng.normal(size=positions),
-        logits_projection=rng.normal(size=(positions, 64)),
+        logits_projection=rng.normal(size=(positions, 32)),
         residual_projection=rng.normal(size=(layers, positions, 4)),
         router_layers=np.arange(layers, dtype=np.int32),
         router_ids=np.sort(
             rng.integers(0, experts // chosen, (layers, positions, chosen)) + np.arange(chosen) * (experts // chosen)
         ).astype(np.uint16),
         router_margin=rng.random((layers, positions)),
+        sketches=rng.normal(size=sum(weight.size for weight in weights)),
+        embedding_rows=rng.normal(size=vocabulary),
+        head_rows=rng.normal(size=vocabulary),
     )
     record = synthetic.record_of(prompts.seeded(vocabulary), numbers, experts=layers * experts, vocabulary=vocabulary)
+    record = replace(record, weights=weights, coverage=replace(record.coverage, tensors_not_executed=()))
     document, tensors = record.to_json(), record.to_safetensors()
     assert Record.from_bytes(document, tensors) == record
-    assert len(document) + len(tensors) < 7_000_000
+    assert len(document) + len(tensors) < 10_000_000
 
 
 def test_summaries_name_the_likeliest_tokens_after_each_prompt() -> None:
@@ -144,9 +180,13 @@ def drop(*path: str | int) -> Callable[[Document], None]:
     return edit
 
 
+TRIED = RECORDS[
+    "with trials"
+]  # its weights: lm_head, embed_tokens, layers 0, 1 (attn, experts, router), 2, 3, mtp, norm
+
 # By attack: the edit of behaviour.json, and whether the schema alone catches it.
 DOCUMENT_TAMPERS: dict[str, tuple[Callable[[Document], None], bool]] = {
-    "another schema": (put("schema", value="urn:mbom:behaviour:v2"), True),
+    "another schema": (put("schema", value="urn:mbom:behaviour:v1"), True),
     "an extra member": (put("note", value=""), True),
     "no model digest": (drop("model_digest"), True),
     "a model digest in capitals": (put("model_digest", value="5A" * 32), True),
@@ -192,6 +232,61 @@ DOCUMENT_TAMPERS: dict[str, tuple[Callable[[Document], None], bool]] = {
     "an unused tensor twice": (put("coverage", "tensors_not_executed", value=["a", "a"]), True),
     "unused tensors out of order": (put("coverage", "tensors_not_executed", value=["b", "a"]), False),
     "an unused tensor without a name": (put("coverage", "tensors_not_executed", value=[""]), True),
+    "a weight is dropped": (drop("weights", 3), False),
+    "no weights": (put("weights", value=[]), True),
+    "everything is executed": (put("coverage", "tensors_not_executed", value=[]), False),
+    "weights out of order": (lambda document: document["weights"].reverse(), False),
+    "a weight twice": (lambda document: document["weights"].insert(1, dict(document["weights"][0])), True),
+    "two weights of one name": (put("weights", 2, "name", value="lm_head.weight"), False),
+    "a weight without a name": (put("weights", 0, "name", value=""), True),
+    "a weight with a line break in its name": (put("weights", -1, "name", value="model.norm.weight\nPASS"), False),
+    "a weight with a note": (put("weights", 0, "note", value=""), True),
+    "a weight without its layer": (drop("weights", 0, "layer"), True),
+    "a layer beyond the model": (put("weights", 2, "layer", value=4), False),
+    "a layer before the first": (put("weights", 2, "layer", value=-1), True),
+    "a layer is true": (put("weights", 2, "layer", value=True), True),
+    "a layer as text": (put("weights", 2, "layer", value="1"), True),
+    "a shape with a fraction": (put("weights", 2, "shape", 0, value=1.5), True),
+    "a shape with a negative side": (put("weights", 2, "shape", 0, value=-1), True),
+    "a side beyond any file": (put("weights", 2, "shape", 0, value=2**49), True),
+    "nine dimensions": (put("weights", 2, "shape", value=[1] * 9), True),
+    "a matrix passed off as a vector": (put("weights", 2, "shape", value=[32]), False),
+    "no slices": (put("weights", 2, "slices", value=0), True),
+    "slices that are not the first dimension": (put("weights", 2, "slices", value=2), False),
+    "experts in one piece": (put("weights", 4, "slices", value=1), False),
+    "executed as a number": (put("weights", 2, "executed", value=1), True),
+    "no embedding": (drop("embedding"), True),
+    "an embedding that is not there": (put("embedding", value="model.embed.weight"), False),
+    "another matrix as the embedding": (put("embedding", value="model.layers.0.attn.weight"), False),
+    "a vector as the embedding": (put("embedding", value="model.norm.weight"), False),
+    "the embedding is not executed": (put("weights", 1, "executed", value=False), False),
+    "no member for the head": (drop("head"), True),
+    "a head tied in words alone": (put("head", value=None), False),
+    "a head that is not there": (put("head", value="output.weight"), False),
+    "the embedding as the head": (put("head", value="model.embed_tokens.weight"), False),
+    "a head as a number": (put("head", value=0), True),
+    "no member for trials": (drop("sensitivity"), True),
+    "a trial of a weight that is not there": (put("sensitivity", 0, "weight", value="lm_head"), False),
+    "a trial of an expert that is not there": (put("sensitivity", 0, "slice", value=8), False),
+    "a trial of a negative slice": (put("sensitivity", 0, "slice", value=-1), True),
+    "a trial of a negative element": (put("sensitivity", 0, "element", value=-1), True),
+    "a trial of no tensor": (put("sensitivity", 0, "stored", value=""), True),
+    "a trial with an error as text": (put("sensitivity", 0, "error", value="1e-5"), True),
+    "a trial with an error beyond two": (put("sensitivity", 0, "error", value=2.5), True),
+    "a trial with a negative error": (put("sensitivity", 0, "error", value=-1e-5), True),
+    "a trial with a note": (put("sensitivity", 0, "note", value=""), True),
+    "ten thousand and one trials": (
+        lambda document: document.update(sensitivity=document["sensitivity"][:1] * 10_001),
+        True,
+    ),
+    "no member for the challenge": (drop("challenge"), True),
+    "a challenge that nobody answered": (put("challenge", value="17"), False),
+    "an empty nonce": (put("challenge", value=""), True),
+    "a nonce as a number": (put("challenge", value=17), True),
+    "a nonce too long": (put("challenge", value="x" * 201), True),
+    "a nonce with blanks around it": (put("challenge", value=" 17"), True),
+    "a nonce with a line break": (put("challenge", value="1\n7"), True),
+    "a wider limit of sketches": (put("limits", "sketch_error", value=1e-9), True),
     "wider limits": (put("limits", "relative_error", value=1e-3), True),
     "a limit as text": (put("limits", "relative_error", value="1e-9"), True),
     "a limit of its own": (put("limits", "slack", value=1), True),
@@ -206,7 +301,7 @@ DOCUMENT_TAMPERS: dict[str, tuple[Callable[[Document], None], bool]] = {
 @pytest.mark.parametrize("attack", DOCUMENT_TAMPERS)
 def test_a_tampered_document_is_refused(attack: str) -> None:
     edit, _ = DOCUMENT_TAMPERS[attack]
-    document = json.loads(MOE.to_json())
+    document = json.loads(TRIED.to_json())
     edit(document)
     with pytest.raises(FormatError):
         read(document, MOE.to_safetensors())
@@ -215,7 +310,7 @@ def test_a_tampered_document_is_refused(attack: str) -> None:
 @pytest.mark.parametrize("attack", DOCUMENT_TAMPERS)
 def test_the_schema_refuses_what_a_schema_can(attack: str) -> None:
     edit, by_schema = DOCUMENT_TAMPERS[attack]
-    document = json.loads(MOE.to_json())
+    document = json.loads(TRIED.to_json())
     edit(document)
     assert VALIDATOR.is_valid(document) is not by_schema
 
@@ -254,7 +349,7 @@ def make_array(name: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Cal
 
 def twice_the_same_token(arrays: Arrays) -> None:
     arrays["top_ids"] = arrays["top_ids"].copy()
-    arrays["top_ids"][30, 9] = arrays["top_ids"][30, 50]
+    arrays["top_ids"][30, 9] = arrays["top_ids"][30, 31]
 
 
 def drop_array(arrays: Arrays) -> None:
@@ -273,7 +368,7 @@ ARRAY_TAMPERS: dict[str, tuple[Callable[[Arrays], None], str]] = {
     "wide router ids": (make_array("router_ids", lambda a: a.astype(np.int32)), "router_ids is I32"),
     "one dimension less": (make_array("residual_projection", lambda a: a[0]), "must be F64 of rank 3"),
     "a position less": (make_array("logsumexp", lambda a: a[:-1]), r"logsumexp has the shape \(159,\)"),
-    "fewer top tokens": (make_array("top_ids", lambda a: a[:, :32]), "top_ids has the shape"),
+    "fewer top tokens": (make_array("top_ids", lambda a: a[:, :16]), "top_ids has the shape"),
     "a layer less": (make_array("residual_projection", lambda a: a[1:]), "a layer that is not there"),
     "a router less": (make_array("router_layers", lambda a: a[1:]), "router_layers has the shape"),
     "wider projections": (make_array("residual_projection", lambda a: np.repeat(a, 2, 2)), "residual_projection has"),
@@ -282,7 +377,7 @@ ARRAY_TAMPERS: dict[str, tuple[Callable[[Arrays], None], str]] = {
     "a logit that is not a number": (put_array("logits_projection", (7, 7), np.nan), "logits_projection holds nan"),
     "an infinite log-sum-exp": (put_array("logsumexp", 3, np.inf), "logsumexp holds inf"),
     "a residual beyond any scale": (put_array("residual_projection", (1, 2, 3), 1e101), "residual_projection holds"),
-    "an impossible token in a log": (put_array("top_logprobs", (1, 63), -np.inf), "top_logprobs holds -inf"),
+    "an impossible token in a log": (put_array("top_logprobs", (1, 31), -np.inf), "top_logprobs holds -inf"),
     "a margin that is not a number": (put_array("router_margin", (0, 5), np.nan), "router_margin holds nan"),
     "a margin of minus infinity": (put_array("router_margin", (0, 5), -np.inf), "router_margin holds -inf"),
     "a negative margin": (put_array("router_margin", (0, 5), -1e-9), "negative number .at index .0, 5"),
@@ -291,12 +386,22 @@ ARRAY_TAMPERS: dict[str, tuple[Callable[[Arrays], None], str]] = {
     "a top token twice": (twice_the_same_token, "one token twice"),
     "log-probabilities out of order": (make_array("top_logprobs", lambda a: a[:, ::-1]), "descending"),
     "a probability above one": (put_array("top_logprobs", (5, 0), 1e-6), "above one"),
-    "probabilities that add up to two": (make_array("top_logprobs", lambda a: np.full_like(a, -3.5)), "more than one"),
+    "probabilities that add up to two": (make_array("top_logprobs", lambda a: np.full_like(a, -3.0)), "more than one"),
     "a router in a layer that is not there": (put_array("router_layers", 1, 4), "a layer that is not there"),
     "two routers in one layer": (put_array("router_layers", 0, 3), "router_layers is not ascending"),
     "an expert that is not there": (put_array("router_ids", (1, 8, 1), 8), "an expert outside 8"),
     "one expert twice": (make_array("router_ids", lambda a: np.repeat(a[:, :, :1], 2, 2)), "router_ids is not"),
     "experts unsorted": (make_array("router_ids", lambda a: a[:, :, ::-1]), "router_ids is not ascending"),
+    "a sketch that is not a number": (put_array("sketches", 5, np.nan), "sketches holds nan"),
+    "an infinite sketch": (put_array("sketches", 5, np.inf), "sketches holds inf"),
+    "a sketch less": (make_array("sketches", lambda a: a[:-1]), "the weights need"),
+    "sketches in two dimensions": (make_array("sketches", lambda a: a[None]), "must be F64 of rank 1"),
+    "a row of the embedding that is not a number": (put_array("embedding_rows", 199, np.nan), "embedding_rows holds"),
+    "a row of the embedding less": (make_array("embedding_rows", lambda a: a[:-1]), "embedding_rows has the shape"),
+    "no rows of the embedding": (make_array("embedding_rows", lambda a: a[:0]), "embedding_rows has the shape"),
+    "an infinite row of the head": (put_array("head_rows", 0, -np.inf), "head_rows holds -inf"),
+    "a row of the head less": (make_array("head_rows", lambda a: a[:-1]), "head_rows has the shape"),
+    "no rows of the head": (make_array("head_rows", lambda a: a[:0]), "but behaviour.safetensors has 0 head_rows"),
     "experts never reached": (two_experts_for_all, "experts_reached is"),
 }
 

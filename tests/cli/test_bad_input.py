@@ -30,12 +30,6 @@ def nothing_but(folder: Path, *names: str) -> bool:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    (tmp_path / "home").mkdir()
-    return tmp_path / "home"
-
-
-@pytest.fixture
 def out(tmp_path: Path) -> Path:
     (tmp_path / "out").mkdir()
     return tmp_path / "out"
@@ -204,6 +198,11 @@ def test_an_existing_bundle_is_kept_before_any_work(home: Path, out: Path) -> No
         (("verify", "b", "--revision", "main"), "40"),
         (("verify", "b", "--min-time", "yesterday"), "2026-11-02"),
         (("verify", "b"), "--key"),
+        (("verify", "b", "c", "--challenge", "n"), "--reference"),
+        (("verify", "b", "--challenge", "n", "--reference", "r"), "CHECKPOINT"),
+        (("verify", "b", "c", "--reference", "r"), "--challenge"),
+        (("verify", "b", "c", "--challenge", "a\nb", "--reference", "r"), "printable"),
+        (("verify", "b", ".", "--challenge", "n", "--reference", "."), "second copy"),
     ],
 )
 def test_wrong_usage_ends_with_2(home: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:

@@ -10,28 +10,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-import jsonschema
-import pytest
 from attesting import FIXTURE, Scene
-from commands import environment, mbom
-from referencing import Registry, Resource
+from commands import SCHEMAS, environment, mbom, schema
 
 from mbom import bundle
-
-SCHEMAS = Path(__file__).parent.parent.parent / "schemas"
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    (tmp_path / "home").mkdir()
-    return tmp_path / "home"
-
-
-def schema(name: str) -> jsonschema.Draft202012Validator:
-    registry: Registry = Registry()
-    for path in SCHEMAS.glob("*.schema.json"):
-        registry = Resource.from_contents(json.loads(path.read_text())) @ registry
-    return jsonschema.Draft202012Validator(json.loads((SCHEMAS / f"{name}.schema.json").read_text()), registry=registry)
 
 
 def test_attest_then_verify_with_the_users_own_key(home: Path, tmp_path: Path) -> None:
@@ -47,8 +29,8 @@ def test_attest_then_verify_with_the_users_own_key(home: Path, tmp_path: Path) -
     verified = mbom("verify", "tiny-gpt-oss.mbom", FIXTURE, home=home, cwd=tmp_path)
     assert verified.returncode == 0, verified.stdout
     lines = verified.stdout.splitlines()
-    assert [line.split()[1] for line in lines[:11]] == list(schema_steps())
-    assert lines[11].startswith("VERIFIED")
+    assert [line.split()[1] for line in lines[:12]] == list(schema_steps())
+    assert lines[12].startswith("VERIFIED")
     assert "\x1b" not in verified.stdout + attested.stderr
 
 
@@ -77,7 +59,7 @@ def test_verify_prints_json_that_follows_its_schema(home: Path, attested: Scene)
 def test_verify_of_a_bundle_alone_does_not_speak_of_files(home: Path, attested: Scene) -> None:
     run = mbom("verify", attested.bundle, "--key", attested.root / "release.pub", home=home)
     assert run.returncode == 0
-    assert "VERIFIED, except what was not asked for: files, tensors, behaviour, expectation" in run.stdout
+    assert "VERIFIED, except what was not asked for: files, tensors, behaviour, expectation, challenge" in run.stdout
 
 
 def test_a_demanded_repository_must_be_the_signed_one(home: Path, attested: Scene) -> None:
@@ -180,7 +162,7 @@ def test_a_second_run_writes_the_same_bytes(home: Path, tmp_path: Path) -> None:
 
 
 def test_every_command_has_help_with_an_example(home: Path) -> None:
-    for command in ("attest", "verify", "inspect", "keygen"):
+    for command in ("attest", "verify", "measure", "compare", "inspect", "keygen"):
         run = mbom(command, "--help", home=home)
         assert run.returncode == 0
         assert f"mbom {command}" in run.stdout.partition("Example:")[2]

@@ -78,6 +78,9 @@ def test_declared_copies_on_disk_count_only_when_they_are_the_advertised_ones(us
     verified = user("verify", "tiny-gpt-oss.mbom", clone)
     assert verified.returncode == 0, verified.stdout
     assert "2 declared files" in verified.stdout
+    # The copies change the folder's digest, and neither the model's nor what a challenge is drawn for.
+    challenged = user("verify", "tiny-gpt-oss.mbom", clone, "--challenge", "5f0c", "--reference", REPO)
+    assert challenged.returncode == 0, challenged.stdout
     (clone / "metal/model.bin").write_bytes(b"something else" * 1000)
     refused = user("verify", "tiny-gpt-oss.mbom", clone)
     assert refused.returncode == 1

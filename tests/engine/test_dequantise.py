@@ -3,6 +3,7 @@
 import math
 import struct
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
@@ -137,6 +138,33 @@ def test_fp8_with_ragged_blocks_is_exact(
     grid = (-(-shape[0] // block[0]), -(-shape[1] // block[1]))
     scales = torch.randn(grid, generator=torch.Generator().manual_seed(14))
     assert exact(fp8_blocks(codes, scales, block=block)) == slow_fp8(codes, scales, block)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("chunk", [96, 1 << 18])
+def test_narrower_results_are_the_exact_ones_rounded_once(
+    dtype: torch.dtype, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks, scales = random_codes((7, 5, 16), 21), random_codes((7, 5), 22, high=40) + 100
+    codes, factors = finite_codes((37, 50), 23), torch.rand(6, 10, generator=torch.Generator().manual_seed(24))
+    exact_mxfp4, exact_fp8 = mxfp4(blocks, scales), fp8_blocks(codes, factors, block=(7, 5))
+    monkeypatch.setattr(dequantise, "CHUNK_VALUES", chunk)
+    assert torch.equal(mxfp4(blocks, scales, dtype=dtype), exact_mxfp4.to(dtype))
+    assert torch.equal(fp8_blocks(codes, factors, block=(7, 5), dtype=dtype), exact_fp8.to(dtype))
+
+
+def test_a_result_in_float64_takes_no_second_one_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dequantise, "CHUNK_VALUES", 1 << 14)
+    made: list[int] = []
+    empty = torch.empty
+
+    def counted(*args: Any, **kwargs: Any) -> torch.Tensor:
+        made.append(empty(*args, **kwargs).nbytes)
+        return empty(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "empty", counted)
+    mxfp4(random_codes((64, 32, 16), 25), random_codes((64, 32), 26, high=255))  # 65,536 values, four chunks
+    assert made == [8 << 16, 4 << 13]  # the result, and the indices of one chunk
 
 
 def test_the_matrix_of_deepseek_that_transformers_cannot_read_is_read() -> None:

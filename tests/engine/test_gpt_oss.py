@@ -16,6 +16,8 @@ from streamed import stream
 from tinymodels import TinyModel
 from torch import Tensor
 
+from mbom.behaviour.numbers import TOP_TOKENS
+
 IDS = torch.randint(0, 256, (2, 40), generator=torch.Generator().manual_seed(7))
 F64 = torch.float64
 
@@ -135,7 +137,7 @@ def test_the_engine_computes_what_the_architecture_says(model: TinyModel) -> Non
     logits = torch.cat([run[0] for run in runs])
     hidden = streamed.hidden
     assert relative(streamed.logits.logsumexp, logits.logsumexp(1)) <= 1e-12
-    top, ids = logits.topk(64, dim=1)
+    top, ids = logits.topk(TOP_TOKENS, dim=1)
     assert torch.equal(streamed.logits.top_ids, ids)
     assert relative(streamed.logits.top, top) <= 1e-12
     assert len(streamed.residual) == len(runs[0][1])

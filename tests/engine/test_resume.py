@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,11 +7,13 @@ import tinymodels
 import torch
 from tinymodels import TinyModel
 
-from mbom.behaviour.prompts import seeded
+from mbom.behaviour.prompts import Prompt, seeded
 from mbom.behaviour.record import Record
-from mbom.engine import run
+from mbom.engine import run, stock
 from mbom.engine.state import State
 from mbom.strictjson import Json
+
+NOT_RESUMED = {"gemma4", "gemma4_text", "glm_moe_dsa"}  # layers share keys and values, or the choice of keys
 
 
 class Interrupted(Exception):  # noqa: N818  # it stands for the end of the process
@@ -28,11 +31,21 @@ def stop_after(layers: int) -> Callable[[Json], None]:
     return emit
 
 
-def measured(model: TinyModel, state: State | None, emit: Callable[[Json], None] = lambda _report: None) -> Record:
+def short() -> tuple[Prompt, ...]:
+    """Prompts too short for a valid record, whose numbers show as much."""
+    return tuple(replace(prompt, token_ids=prompt.token_ids[:24]) for prompt in seeded(256)[:2])
+
+
+def measured(
+    model: TinyModel,
+    state: State | None,
+    emit: Callable[[Json], None] = lambda _report: None,
+    prompts: tuple[Prompt, ...] | None = None,
+) -> Record:
     return run.measured(
         model.files,
         model.inventory(),
-        seeded(256),
+        short() if prompts is None else prompts,
         sensitivity=30,
         state=state,
         device=torch.device("cpu"),
@@ -41,7 +54,7 @@ def measured(model: TinyModel, state: State | None, emit: Callable[[Json], None]
     )
 
 
-@pytest.mark.parametrize("family", tinymodels.FAMILIES)
+@pytest.mark.parametrize("family", sorted(stock.FAMILIES))
 def test_a_measurement_goes_on_where_it_was_interrupted(family: str, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "state").mkdir()
@@ -52,7 +65,6 @@ def test_a_measurement_goes_on_where_it_was_interrupted(family: str, tmp_path: P
     reports: list[Json] = []
     resumed = measured(model, state, reports.append)
     assert isinstance(reports[0], dict)
-    assert (reports[0]["phase"], reports[0]["done"]) == ("layer", 2)
-    whole = measured(model, None)
-    assert resumed.to_safetensors() == whole.to_safetensors()
-    assert resumed == whole
+    begun = 0 if family in NOT_RESUMED else 2
+    assert (reports[0]["phase"], reports[0]["done"]) == ("layer", begun)
+    assert resumed == measured(model, None)

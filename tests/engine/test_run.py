@@ -61,6 +61,20 @@ def test_a_checkpoint_is_measured_in_a_child_process(tmp_path: Path) -> None:
     assert Record.from_bytes(record.to_json(), record.to_safetensors()) == record
 
 
+@pytest.mark.parametrize("family", ["gemma4", "llama4"])
+def test_the_record_of_a_composite_lists_what_was_not_run(family: str, tmp_path: Path) -> None:
+    model = tinymodels.build(family, tmp_path)
+    inventory = model.inventory()
+    record = engine.measure(model.files, inventory, device="cpu")
+    towers = [tensor.name for tensor in inventory.tensors if "vision" in tensor.name]
+    assert towers
+    assert set(towers) <= set(record.coverage.tensors_not_executed)
+    assert record.coverage.tensors_read == len(inventory.tensors)
+    assert record.coverage.vocabulary == 256
+    assert record.coverage.experts == {"gemma4": 0, "llama4": 16}[family]
+    assert len(record.numbers.router_layers) == {"gemma4": 0, "llama4": 2}[family]
+
+
 def test_a_change_after_the_inventory_crosses_the_process_as_a_refusal(tmp_path: Path) -> None:
     model = tinymodels.build("mixtral", tmp_path)
     inventory = model.inventory()
@@ -278,7 +292,8 @@ def test_a_gpu_computes_what_the_cpu_computes(family: str, tmp_path: Path) -> No
     if family == "deepseek_v3":
         model = tinymodels.quantise_fp8(model)
     cpu, gpu = measured(model, short(100)).numbers, measured(model, short(100), torch.device("cuda")).numbers
-    for name in ("logsumexp", "logits_projection", "residual_projection", "top_logprobs"):
+    projections = ("logits_projection", "residual_projection", "sketches", "embedding_rows", "head_rows")
+    for name in ("logsumexp", "top_logprobs", *projections):
         expected, found = getattr(cpu, name), getattr(gpu, name)
         assert np.linalg.norm(found - expected) <= 1e-12 * np.linalg.norm(expected), name
     assert np.array_equal(cpu.router_ids, gpu.router_ids)

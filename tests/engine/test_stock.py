@@ -12,7 +12,7 @@ import transformers
 from streamed import stream
 
 from mbom import engine
-from mbom.engine import stock
+from mbom.engine import attention, stock
 from mbom.errors import EngineError, FormatError, MbomError
 from mbom.strictjson import Json
 
@@ -26,6 +26,11 @@ def test_transformers_is_the_version_that_the_adapter_was_written_against() -> N
 
 def test_every_family_of_the_table_is_tested_against_a_full_load() -> None:
     assert set(tinymodels.FAMILIES) == stock.FAMILIES
+
+
+def composite(model_type: str = "gemma3", *, text: Json = None, **changes: Json) -> dict[str, Any]:
+    inner = {**tinymodels.GEMMA3, "final_logit_softcapping": None}
+    return {"model_type": model_type, "text_config": inner | text if isinstance(text, dict) else inner, **changes}
 
 
 def config(**changes: Json) -> dict[str, Any]:
@@ -56,6 +61,25 @@ UNUSABLE: dict[str, tuple[dict[str, Any], type[MbomError], str]] = {
     "another head": (
         config(architectures=["LlamaForSequenceClassification"]), EngineError, "only LlamaForCausalLM is measured",
     ),
+    "a composite without a text model": (
+        composite(text_config=None), FormatError, "text_config is None; an object is allowed",
+    ),
+    "a composite with a text model of another family": (
+        composite(text={"model_type": "llama"}), EngineError, "a gemma3 with the text model 'llama' cannot be measured",
+    ),
+    "a composite of a billion layers": (
+        composite(text={"num_hidden_layers": 10**9}), FormatError, "num_hidden_layers is 1000000000",
+    ),
+    "a composite for another task": (
+        composite(architectures=["Gemma3ForSequenceClassification"]), EngineError,
+        "only Gemma3ForCausalLM or Gemma3ForConditionalGeneration is measured",
+    ),
+    "a cap that the composite class ignores": (
+        composite(text={"final_logit_softcapping": 30.0}), EngineError, "final_logit_softcapping is 30.0",
+    ),
+    "a model that looks ahead": (
+        composite(text={"use_bidirectional_attention": True}), EngineError, "use_bidirectional_attention is True",
+    ),
     "logits that are squeezed": (config(final_logit_softcapping=30.0), EngineError, "final_logit_softcapping is 30.0"),
     "logits that are scaled": (config(logit_scale=0.5), EngineError, "logit_scale is 0.5"),
     "a size in words": (config(hidden_size="64"), FormatError, "no llama model can be built from it: .*hidden_size"),
@@ -72,6 +96,84 @@ def test_a_configuration_that_cannot_be_measured_is_named(case: str) -> None:
     raw, error, message = UNUSABLE[case]
     with pytest.raises(error, match=message):
         stock.build(raw, tensors=100, device=CPU)
+
+
+def test_a_type_that_cannot_be_measured_comes_with_what_to_do() -> None:
+    with pytest.raises(EngineError, match=r"'bert' cannot be measured; .* is attested with --no-behaviour") as caught:
+        stock.build(config(model_type="bert"), tensors=100, device=CPU)
+    assert caught.value.exit_code == 3
+
+
+def test_installed_kernels_that_compute_in_narrow_floats_are_never_taken(tmp_path: Path) -> None:
+    for package in ("fla", "causal_conv1d"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("import sys\nsys.taken = True\n")
+    look = "import sys, {}transformers.models.qwen3_next.modeling_qwen3_next; print(hasattr(sys, 'taken'))"
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    for first, taken in (("", "True"), ("mbom.engine.stock, ", "False")):
+        command = [sys.executable, "-c", look.format(first)]
+        found = subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+        )
+        assert found.stdout.strip() == taken
+
+
+def test_a_composite_leaves_out_what_its_class_has_by_default() -> None:
+    raw = composite()
+    for name in ("vocab_size", "num_hidden_layers", "layer_types"):
+        del raw["text_config"][name]
+    built = stock.build(raw, tensors=100, device=CPU)
+    assert (built.vocabulary, len(built.layers), built.tied) == (262208, 26, True)
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(True, False), (False, True)])
+def test_the_whole_says_whether_embedding_and_head_are_one(outer: bool, inner: bool) -> None:
+    raw = composite(text={"tie_word_embeddings": inner}, tie_word_embeddings=outer)
+    assert stock.build(raw, tensors=100, device=CPU).tied == outer
+
+
+def test_the_experts_of_llama4_take_no_memory_unread() -> None:
+    raw: dict[str, Any] = {"model_type": "llama4_text", **tinymodels.LLAMA4, "num_local_experts": 1 << 20}
+    built = stock.build(raw, tensors=100, device=CPU)  # 2**20 experts of 64 x 64 numbers would take 32 GiB a layer
+    assert max(value.untyped_storage().nbytes() for value in built.model.parameters()) == 8
+
+
+STRAYS: dict[str, tuple[str, str]] = {
+    "a bias in a layer that has none": ("llama4_text", "model.layers.1.self_attn.q_proj.extra_bias"),
+    "a bias in a layer of a composite": ("mistral3", "language_model.model.layers.1.self_attn.q_proj.bias"),
+    "a second norm of the text model": ("gemma3", "language_model.model.norm2.weight"),
+    "a part that nobody knows": ("llama4", "memory_bank.weight"),
+    "a table of the text model": ("gemma4", "model.language_model.embed_more.weight"),
+}
+
+
+@pytest.mark.parametrize("case", STRAYS)
+def test_a_tensor_that_the_text_model_should_use_is_refused(case: str, tmp_path: Path) -> None:
+    family, name = STRAYS[case]
+    model = tinymodels.build(family, tmp_path, alter=lambda tensors: tensors.update({name: torch.ones(64)}))
+    with pytest.raises(FormatError, match=f"{name}: .* has no place for this tensor"):
+        stream(model, IDS)
+
+
+KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "further prediction": ("qwen3_next", ("mtp.fc.weight", "mtp.layers.0.mlp.experts.0.up_proj.weight")),
+    "further prediction beside a tower": ("qwen3_5_moe", ("mtp.layers.0.input_layernorm.weight", "mtp.norm.weight")),
+    "keys of layers that share those of others": (
+        "gemma4", ("model.language_model.layers.3.self_attn.k_proj.weight",
+                   "model.language_model.layers.2.self_attn.v_norm.weight"),
+    ),
+    "stored rotary frequencies": ("mistral3", ("language_model.model.layers.0.self_attn.rotary_emb.inv_freq",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", KNOWN)
+def test_a_tensor_that_is_known_to_be_left_out_is_read_and_listed(case: str, tmp_path: Path) -> None:
+    family, names = KNOWN[case]
+    extra = {name: torch.ones(4) for name in names}
+    model = tinymodels.build(family, tmp_path, alter=lambda tensors: tensors.update(extra))
+    streamed = stream(model, IDS)
+    assert set(names) <= set(streamed.unused)
+    assert set(streamed.passes) == set(streamed.records)
 
 
 def test_code_of_the_repository_is_never_imported(tmp_path: Path) -> None:
@@ -148,7 +250,7 @@ for family in ("nemotron_h", "kimi_linear"):
 
 
 def test_kernels_that_are_installed_are_not_taken(tmp_path: Path) -> None:
-    for name in stock.KERNELS:
+    for name in attention.KERNELS:
         (tmp_path / "packages" / name).mkdir(parents=True)
         (tmp_path / "packages" / name / "__init__.py").write_text(FAKE_KERNEL)
     expected = "".join(

@@ -7,7 +7,8 @@ import tinymodels
 import torch
 from streamed import stream
 
-from mbom.engine.taps import relative_margin
+from mbom.behaviour.projection import FIXED, challenge_key, signs
+from mbom.engine.taps import Taps, relative_margin
 from mbom.errors import EngineError
 
 
@@ -47,6 +48,26 @@ def test_a_choice_among_what_was_ruled_out_has_no_margin() -> None:
 def test_scores_that_are_not_numbers_are_an_error() -> None:
     with pytest.raises(EngineError, match="not numbers"):
         margin([1.0, math.nan], 1)
+
+
+@pytest.mark.parametrize("key", [FIXED, challenge_key("5a" * 32, "a nonce")], ids=["fixed", "challenge"])
+def test_the_residual_stream_is_projected_at_the_recorded_positions(key: bytes) -> None:
+    hidden = torch.randn(2, 5, 24, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    taps = Taps(positions=torch.tensor([0, 1, 2, 5, 9]), key=key)
+    for layer in (0, 1):
+        taps.on_layer(layer, hidden)
+        directions = torch.from_numpy(signs(f"residual/{layer}", (24, 4), key)).to(torch.float64)
+        rows = torch.stack([hidden[0, 0], hidden[0, 1], hidden[0, 2], hidden[1, 0], hidden[1, 4]])
+        assert torch.allclose(taps.residual[layer], rows @ directions / math.sqrt(24), rtol=0, atol=1e-14)
+    assert not torch.allclose(taps.residual[0], taps.residual[1])
+
+
+def test_a_residual_stream_that_is_not_finite_is_an_error() -> None:
+    hidden = torch.zeros(1, 3, 8, dtype=torch.float64)
+    hidden[0, 1, 3] = math.inf
+    Taps(positions=torch.tensor([0, 2])).on_layer(4, hidden)
+    with pytest.raises(EngineError, match="layer 4 computes values that are not finite"):
+        Taps(positions=torch.tensor([0, 1])).on_layer(4, hidden)
 
 
 IDS = torch.randint(3, 256, (1, 24), generator=torch.Generator().manual_seed(1))
