@@ -19,7 +19,8 @@ from transformers import AttentionInterface
 
 from mbom.behaviour.prompts import Prompt
 from mbom.behaviour.record import Record
-from mbom.engine import measure, stock
+from mbom.engine import measure
+from mbom.engine.attention import ATTENTION
 from mbom.inventory import scan
 from mbom.source import FolderSource
 
@@ -91,12 +92,12 @@ def attention(forward: Callable[..., Any]) -> Configuration:
 
     def run(folder: Path, measuring: Measuring) -> Record:
         known: Any = AttentionInterface
-        before = known()[stock.ATTENTION]
-        AttentionInterface.register(stock.ATTENTION, forward)
+        before = known()[ATTENTION]
+        AttentionInterface.register(ATTENTION, forward)
         try:
             return measuring(folder)
         finally:
-            AttentionInterface.register(stock.ATTENTION, before)
+            AttentionInterface.register(ATTENTION, before)
 
     return run
 
