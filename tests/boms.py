@@ -37,6 +37,7 @@ BEHAVIOUR = BehaviourSummary(
     weights=60,
     trials=40,
     least_trial=5.2e5,
+    deployed=None,
     record_sha256="b" * 64,
     prompt_set="mbom-prompts-1",
     prompts=8,

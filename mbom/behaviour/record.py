@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbom import strictjson
+from mbom.behaviour import deployed, sketches
 from mbom.behaviour import numbers as arrays
 from mbom.behaviour import prompts as prompt_sets
-from mbom.behaviour import sketches
+from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.numbers import Numbers
 from mbom.behaviour.projection import FIXED, challenge_key
 from mbom.behaviour.prompts import FIXED_SET, Prompt
@@ -188,6 +189,7 @@ class Record:
         numbers: the arrays.
         summaries: the likeliest tokens after each prompt.
         sensitivity: trials of single weights moved by one unit in the last place; empty where none was asked for.
+        deployed: how far an ordinary run in a narrow type was from this one, None where nobody asked; advisory.
         challenge: the nonce that prompts and signs depend on, None for the fixed record.
         prompt_set: the name of the versioned set of prompts.
     """
@@ -202,6 +204,7 @@ class Record:
     numbers: Numbers
     summaries: tuple[Summary, ...]
     sensitivity: tuple[Flip, ...] = ()
+    deployed: Deployed | None = None
     challenge: str | None = None
     prompt_set: str = FIXED_SET
 
@@ -264,6 +267,7 @@ class Record:
                 "embedding": self.embedding,
                 "head": self.head,
                 "sensitivity": [flip.to_dict() for flip in self.sensitivity],
+                "deployed": None if self.deployed is None else self.deployed.to_dict(),
                 "limits": limits,
                 "numbers": {"name": NUMBERS_NAME, "sha256": sha256(tensors), "size": len(tensors)},
             }
@@ -295,6 +299,7 @@ class Record:
             weights=tuple(Sketched.from_fields(entry) for entry in fields.objects("weights")),
             embedding=fields.text("embedding"),
             head=_text_or_null(fields, "head"),
+            deployed=_deployed(fields.raw("deployed")),
             sensitivity=tuple(Flip.from_fields(entry) for entry in fields.objects("sensitivity")),
             numbers=Numbers.from_bytes(tensors, what=NUMBERS_NAME),
         )
@@ -343,6 +348,8 @@ def check(record: Record) -> None:
     prompt_sets.check(record.prompts, record.coverage.vocabulary, record.key, what=JSON_NAME)
     sketches.check(record.weights, layers=record.coverage.layers, sketches=record.numbers.sketches.size, what=JSON_NAME)
     sketches.check_flips(record.sensitivity, record.weights, what=JSON_NAME)
+    if record.deployed is not None:
+        deployed.check(record.deployed, what=f"{JSON_NAME}: deployed")
     _check_ends(record)
     _check_executed(record)
     arrays.check(
@@ -354,6 +361,10 @@ def check(record: Record) -> None:
     )
     _check_coverage(record)
     _check_summaries(record)
+
+
+def _deployed(value: Json) -> Deployed | None:
+    return None if value is None else Deployed.from_fields(Fields(value, f"{JSON_NAME}: deployed"))
 
 
 def _check_ends(record: Record) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, SKETCH_LIMIT, Record
 from mbom.bom.identity import HUB, REPOSITORY
 from mbom.bom.properties import properties
@@ -38,6 +39,7 @@ class BehaviourSummary:
         experts_reached: how many of them a prompt reached.
         weights: weights of which the record holds a sketch.
         trials: single weights that were moved by one unit in the last place to try how sharp the record is.
+        deployed: how far an ordinary run in a narrow type was from the record; None where nobody asked.
         least_trial: how many times the limit of sketches the least visible of them showed; None without any.
         device: where it ran, as the record says.
         precision: the type of every floating-point number, such as ``float64``.
@@ -54,6 +56,7 @@ class BehaviourSummary:
     weights: int
     trials: int
     least_trial: float | None
+    deployed: Deployed | None
     device: str
     precision: str
     limits: tuple[tuple[str, float], ...]
@@ -72,6 +75,7 @@ class BehaviourSummary:
             experts_reached=coverage.experts_reached,
             weights=len(record.weights),
             trials=len(record.sensitivity),
+            deployed=record.deployed,
             least_trial=min((flip.error / SKETCH_LIMIT for flip in record.sensitivity), default=None),
             device=record.runtime.device,
             precision=record.runtime.precision,
@@ -195,5 +199,9 @@ def metrics(behaviour: BehaviourSummary) -> list[Json]:
     if behaviour.least_trial is not None:
         values.append(("sensitivity:trials", str(behaviour.trials)))
         values.append(("sensitivity:least-factor", f"{behaviour.least_trial:.3g}"))
+    if behaviour.deployed is not None and behaviour.deployed.distance is not None:
+        told = vars(behaviour.deployed.distance).items()
+        prefix = f"deployed:{behaviour.deployed.dtype}"
+        values += [(f"{prefix}:{name.replace('_', '-')}", f"{number:.3g}") for name, number in told]
     values += [(f"limit:{name}", repr(limit)) for name, limit in sorted(behaviour.limits)]
     return [{"type": f"mbom:behaviour:{name}", "value": value, "slice": behaviour.prompt_set} for name, value in values]

@@ -10,7 +10,7 @@ from mbom import attest as verb
 from mbom import engine
 from mbom.cli import folders, options, trust
 from mbom.cli.console import Display, shown, size
-from mbom.cli.summary import headline, measured, trials
+from mbom.cli.summary import headline, measured, ordinary, trials
 from mbom.errors import EngineError, UsageError
 from mbom.signing import public_path
 from mbom.source import open_source
@@ -40,6 +40,7 @@ def created() -> datetime:
 @click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
 @options.sensitivity
+@options.deployed
 @options.device
 @options.resume
 @options.time_limit
@@ -54,6 +55,7 @@ def attest(
     everything: bool,
     force: bool,
     sensitivity: int,
+    deployed: str | None,
     device: engine.Device,
     resume: bool,
     time_limit: int | None,
@@ -68,8 +70,8 @@ def attest(
       mbom attest openai/gpt-oss-120b
       mbom attest ./models/mine --key release.pem -o mine.mbom
     """
-    if sensitivity and no_behaviour:
-        raise UsageError("--sensitivity and --no-behaviour exclude each other")
+    if no_behaviour and (sensitivity or deployed):
+        raise UsageError("--sensitivity and --deployed exclude --no-behaviour")
     if key is not None and unsigned:
         raise UsageError("--key and --unsigned exclude each other")
     if not no_behaviour and (missing := engine.available()) is not None:
@@ -89,6 +91,7 @@ def attest(
             else engine.Measurement(
                 device=device,
                 sensitivity=sensitivity,
+                deployed=deployed,
                 states=folders.states(),
                 resume=resume,
                 progress=on_measure,
@@ -103,6 +106,8 @@ def attest(
         display.fact("measured", measured(done.record))
         if done.record.sensitivity:
             display.fact("trials", trials(done.record))
+        if done.record.deployed is not None:
+            display.fact("deployed", ordinary(done.record.deployed))
     display.fact("signed", "no" if signer is None else signer.identity)
     total = size(sum(len(data) for data in done.members.values()))
     display.line(f"{shown(folder)}   {len(done.members)} members, {total}")

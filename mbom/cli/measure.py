@@ -9,7 +9,7 @@ from mbom import engine
 from mbom import measure as verb
 from mbom.cli import folders, options
 from mbom.cli.console import Display, shown, size
-from mbom.cli.summary import Announced, headline, measured, trials
+from mbom.cli.summary import Announced, headline, measured, ordinary, trials
 from mbom.errors import EngineError
 from mbom.inventory.record import model_object
 from mbom.source import open_source
@@ -22,6 +22,7 @@ from mbom.strictjson import Json
 @click.option("-o", "--output", type=options.PATH, help="The record to write, a folder. [default: NAME.record]")
 @click.option("--force", is_flag=True, help="Replace a record that exists.")
 @options.sensitivity
+@options.deployed
 @options.device
 @options.resume
 @options.time_limit
@@ -34,6 +35,7 @@ def measure(
     output: Path | None,
     force: bool,
     sensitivity: int,
+    deployed: str | None,
     device: engine.Device,
     resume: bool,
     time_limit: float | None,
@@ -62,6 +64,7 @@ def measure(
         device=device,
         challenge=nonce,
         sensitivity=sensitivity,
+        deployed=deployed,
         states=folders.states(),
         resume=resume,
         time_limit=time_limit,
@@ -80,6 +83,8 @@ def measure(
     display.fact("measured", measured(done.record))
     if done.record.sensitivity:
         display.fact("trials", trials(done.record))
+    if done.record.deployed is not None:
+        display.fact("deployed", ordinary(done.record.deployed))
     display.line(f"{shown(folder)}   {size(done.size)}, of model {done.inventory.digest}")
     display.line(f"next: mbom compare {shown(folder)} OTHER_RECORD")
     display.data(json.dumps(_written(folder, done), indent=1, ensure_ascii=False) if as_json else str(folder))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from mbom.behaviour.deployed import TYPES
 from mbom.behaviour.record import check_nonce
 from mbom.behaviour.sketches import FLIP_LIMIT
 from mbom.errors import FormatError, UsageError
@@ -47,3 +48,10 @@ def nonce(given: str | None) -> str | None:
         except FormatError as error:
             raise UsageError(f"{error}; `openssl rand -hex 16` makes a good one") from error
     return given
+
+
+deployed = click.option(
+    "--deployed",
+    type=click.Choice(TYPES),
+    help="Note how far an ordinary run in this type is from the record; advisory.",
+)

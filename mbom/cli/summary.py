@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mbom import engine
+from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.record import SKETCH_LIMIT, Record
 from mbom.cli.console import Display, count, size
 from mbom.inventory import Inventory, Survey
@@ -61,4 +62,16 @@ def trials(record: Record) -> str:
     return (
         f"{seen} of {len(factors)} single weights moved by one unit in the last place show, "
         f"the least of them {min(factors):.1e} times above the limit"
+    )
+
+
+def ordinary(deployed: Deployed) -> str:
+    """Say how far the ordinary path in a narrow type is from the record, or why nobody knows."""
+    where = f"{deployed.dtype} on {deployed.device}"
+    if deployed.distance is None:
+        return f"{where}: left out, {deployed.reason}"
+    found = deployed.distance
+    return (
+        f"{where}: KL {found.kl_mean:.1e} mean, {found.kl_largest:.1e} at most; same likeliest token at "
+        f"{found.top1_agreement:.1%} of positions; log-probabilities differ by up to {found.largest_difference:.1e}"
     )

@@ -9,11 +9,12 @@ import importlib.util
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 from mbom import __version__, strictjson
+from mbom.behaviour.deployed import TEXT_LIMIT, Deployed
 from mbom.behaviour.numbers import SIZE_LIMIT
 from mbom.behaviour.projection import challenge_key
 from mbom.behaviour.prompts import Prompt, challenged
@@ -25,7 +26,7 @@ from mbom.engine.reporting import MeasureProgress
 from mbom.engine.sidefiles import configuration, content, vocabulary
 from mbom.errors import EngineError, FormatError
 from mbom.inventory.record import Inventory
-from mbom.strictjson import Json
+from mbom.strictjson import Fields, Json
 
 __all__ = ["TRANSFORMERS", "Device", "Measure", "MeasureProgress", "Measurement", "available", "measure"]
 
@@ -54,6 +55,7 @@ class Measurement:
     sensitivity: int = 0
     states: Path | None = None
     resume: bool = False
+    deployed: str | None = None
     progress: Callable[[MeasureProgress], None] | None = None
     time_limit: float | None = None
 
@@ -67,6 +69,7 @@ class Measurement:
             sensitivity=self.sensitivity,
             states=self.states,
             resume=self.resume,
+            deployed=self.deployed,
             progress=self.progress,
             time_limit=self.time_limit,
         )
@@ -92,6 +95,7 @@ def measure(
     sensitivity: int = 0,
     states: Path | None = None,
     resume: bool = False,
+    deployed: str | None = None,
     progress: Callable[[MeasureProgress], None] | None = None,
     time_limit: float | None = None,
 ) -> Record:
@@ -105,6 +109,8 @@ def measure(
         sensitivity: how many single weights are moved by one unit in the last place, each on trial.
         states: a folder for what an interrupted measurement came to; None keeps nothing.
         resume: go on with an interrupted measurement of the same checkpoint, if there is one.
+        deployed: the narrow type of an ordinary run whose distance from the record is noted in it; see
+            ``mbom.engine.deployed``. Where that cannot be done, the record says why.
         progress: called after each step, and now and then within one.
         time_limit: seconds that the pass may take, beginning with the rendered prompts.
 
@@ -125,7 +131,7 @@ def measure(
     prompts = render(files, rows, digests=digests)
     if challenge is not None:
         prompts = challenged(prompts, rows, challenge_key(inventory.digest, challenge))
-    return run_prompts(
+    record = run_prompts(
         files,
         inventory,
         prompts,
@@ -137,6 +143,46 @@ def measure(
         progress=progress,
         time_limit=time_limit,
     )
+    if deployed is not None:
+        told = _deployed(files, inventory, record, dtype=deployed, device=device, time_limit=time_limit)
+        record = replace(record, deployed=told)
+    return record
+
+
+def _deployed(
+    files: Mapping[str, Path],
+    inventory: Inventory,
+    record: Record,
+    *,
+    dtype: str,
+    device: Device,
+    time_limit: float | None,
+) -> Deployed:
+    """Run the ordinary path in another child process; what goes wrong there is no reason to lose the record."""
+    width = max(len(prompt.token_ids) for prompt in record.prompts)
+    takes = Budget.of(inventory.tensors, configuration(files, inventory), prompts=1, width=width)
+    needed, available = takes.whole_bytes(4 if dtype == "float32" else 2), available_memory()
+    with tempfile.TemporaryDirectory(prefix="mbom-") as name:
+        folder = Path(name)
+        (folder / "inventory.json").write_bytes(inventory.to_bytes())
+        (folder / NUMBERS_NAME).write_bytes(record.numbers.to_bytes())
+        request: dict[str, Json] = {
+            "files": {file: str(path.absolute()) for file, path in files.items()},
+            "inventory": str(folder / "inventory.json"),
+            "prompts": [list(prompt.token_ids) for prompt in record.prompts],
+            "numbers": str(folder / NUMBERS_NAME),
+            "dtype": dtype,
+            "device": device,
+        }
+        if device != "cuda" and available is not None and needed > available:
+            reason = f"the whole model in {dtype} needs about {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are there"
+            return Deployed(dtype=dtype, device=device, reason=reason)
+        try:
+            limits = process.Limits(wall_seconds=time_limit, cpu_seconds=takes.cpu_seconds)
+            answer = process.run("deployed", request, limits=limits)
+            return Deployed.from_fields(Fields(answer, "the deployed process"))
+        except (EngineError, FormatError) as error:
+            return Deployed(dtype=dtype, device=device, reason=process.printable(str(error))[:TEXT_LIMIT])
 
 
 def run_prompts(

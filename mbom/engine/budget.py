@@ -45,6 +45,7 @@ HEAD_ROWS = 2048  # rows of the output head in one block; equal to ``mbom.engine
 TOKEN_BYTES = 256  # for each row of the vocabulary: seeded signs, their seed's bits, ids
 TENSOR_BYTES = 4 << 10  # for each tensor: its record, its weight, its place in the plan
 
+WHOLE_SHARE = 125  # per cent of all weights: a shard is there twice while it is converted
 ALLOWED = 4  # times the memory that is needed: the next layer is read while one computes, and estimates are estimates
 
 # Processor time. Rates are of one slow core, ten or more times below what was measured on a fast one, because threads
@@ -71,6 +72,7 @@ class Budget:
         end_bytes: the embedding's rows and blocks of the output head, with their logits.
         table_bytes: what is kept for each tensor.
         cpu_seconds: the processor time that is allowed, of all threads.
+        weights: values of all tensors, packed ones unpacked.
     """
 
     layer_bytes: int
@@ -79,6 +81,7 @@ class Budget:
     end_bytes: int
     table_bytes: int
     cpu_seconds: int
+    weights: int
 
     @classmethod
     def of(
@@ -121,6 +124,7 @@ class Budget:
             activation_bytes=activations * FLOAT,
             end_bytes=ends + TOKEN_BYTES * sizes.vocabulary,
             table_bytes=TENSOR_BYTES * len(tensors),
+            weights=sum(weights.values()),
             cpu_seconds=START_SECONDS + math.ceil(passes * (seconds + TENSOR_SECONDS * len(tensors))),
         )
 
@@ -128,6 +132,10 @@ class Budget:
     def needed_bytes(self) -> int:
         """Memory that the whole process is expected to hold at its peak."""
         return START_BYTES + self._shaped
+
+    def whole_bytes(self, itemsize: int) -> int:
+        """Memory that a process is expected to hold that loads all weights at once, in a type of ``itemsize`` bytes."""
+        return START_BYTES + WHOLE_SHARE * self.weights * itemsize // 100 + self.activation_bytes + self.end_bytes
 
     @property
     def address_space_bytes(self) -> int:

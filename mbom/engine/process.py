@@ -29,8 +29,12 @@ from mbom.engine import child
 from mbom.errors import EngineError, FormatError, MbomError
 from mbom.strictjson import Fields, Json
 
-Task = Literal["render", "measure"]
-TASKS: Mapping[Task, str] = {"render": "mbom.engine.render", "measure": "mbom.engine.run"}
+Task = Literal["render", "measure", "deployed"]
+TASKS: Mapping[Task, str] = {
+    "render": "mbom.engine.render",
+    "measure": "mbom.engine.run",
+    "deployed": "mbom.engine.deployed",
+}
 
 REPORT_LIMIT = 64 << 10  # bytes of one progress report or error; honest ones have a few hundred
 STDERR_KEPT = 4 << 10  # bytes; the end of a traceback says what went wrong

@@ -1,6 +1,7 @@
 """The forward pass of a stock model that holds one layer's dense weights and one expert at a time.
 
-Hooks read a layer's weights just before it runs and drop them after. The eager forward of a mixture of experts asks
+Hooks read a layer's weights just before it runs, and drop those of its attention, its mixture of experts and so on as
+soon as each of them has run. The eager forward of a mixture of experts asks
 its fused parameter for one expert after another, in ascending order; an object that reads from disk answers. Every
 weight is sketched as it passes, also those that nothing is computed with.
 """
@@ -319,6 +320,8 @@ class StreamedModel:
             if "input_ids" in inspect.signature(layer.forward).parameters:
                 handles.append(layer.register_forward_pre_hook(_with_ids(ids), with_kwargs=True))
             handles.append(layer.register_forward_pre_hook(self._before(name)))
+            for part, module in layer.named_children():
+                handles.append(module.register_forward_hook(self._over(f"{name}.{part}")))
             handles.append(layer.register_forward_hook(self._after(index, name, on_layer)))
         try:
             yield
@@ -332,6 +335,13 @@ class StreamedModel:
         def hook(_module: nn.Module, _args: object) -> None:
             with self.mode.paused():
                 self._load(name)
+
+        return hook
+
+    def _over(self, part: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _args: object, _output: object) -> None:
+            with self.mode.paused():
+                self._drop(part)
 
         return hook
 

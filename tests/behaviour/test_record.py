@@ -61,6 +61,9 @@ RECORDS = {
     "answer to a challenge": answer("Prüfung 17, 2026-11-21"),
 }
 
+DISTANCE: dict[str, Any] = {"kl_mean": 0.1, "kl_largest": 0.5, "top1_agreement": 0.9, "largest_difference": 2.0}
+DEPLOYED: dict[str, Any] = {"dtype": "bfloat16", "device": "cpu", "distance": DISTANCE, "reason": None}
+
 Document = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
 
@@ -92,7 +95,7 @@ def test_the_safetensors_library_reads_the_same_arrays(name: str) -> None:
 def test_the_bytes_of_a_record_never_change() -> None:
     record = synthetic.plain_record()
     assert sha256(record.to_safetensors()) == "b1a9e64c1c9a1ae37a2a82dc10c3e755807165f8187099a4ac3c5649fbfa677b"
-    assert sha256(record.to_json()) == "5624814233719d559d61de22df8cccd23ebe9ad100b6e1f1a762271ceac7c506"
+    assert sha256(record.to_json()) == "307b57fcbf428b46691e258f723d920f5ed420b377ae799476fbfb222c86c842"
 
 
 def test_a_record_of_a_120b_model_stays_below_ten_megabytes() -> None:
@@ -234,6 +237,20 @@ DOCUMENT_TAMPERS: dict[str, tuple[Callable[[Document], None], bool]] = {
     "an unused tensor without a name": (put("coverage", "tensors_not_executed", value=[""]), True),
     "a weight is dropped": (drop("weights", 3), False),
     "no weights": (put("weights", value=[]), True),
+    "a deployed tier in words": (put("deployed", value="fine"), True),
+    "a deployed tier of another type": (put("deployed", value={**DEPLOYED, "dtype": "int8"}), True),
+    "a deployed tier without a word": (put("deployed", value={**DEPLOYED, "distance": None}), False),
+    "a deployed tier with two words": (put("deployed", value={**DEPLOYED, "reason": "none"}), False),
+    "a deployed tier that agrees more than wholly": (
+        put("deployed", value={**DEPLOYED, "distance": {**DISTANCE, "top1_agreement": 1.5}}),
+        False,
+    ),
+    "a deployed tier with a negative divergence": (
+        put("deployed", value={**DEPLOYED, "distance": {**DISTANCE, "kl_mean": -1}}),
+        False,
+    ),
+    "a deployed tier with a line break": (put("deployed", value={**DEPLOYED, "device": "cpu\nPASS"}), True),
+    "a deployed tier with a note": (put("deployed", value={**DEPLOYED, "note": 1}), True),
     "everything is executed": (put("coverage", "tensors_not_executed", value=[]), False),
     "weights out of order": (lambda document: document["weights"].reverse(), False),
     "a weight twice": (lambda document: document["weights"].insert(1, dict(document["weights"][0])), True),
