@@ -51,6 +51,7 @@ bench: $(VENV)/developer
 	$(BIN)/python bench/dequantise.py
 	$(BIN)/python bench/behaviour.py
 	$(BIN)/python bench/prompts.py
+	PYTHONPATH=. $(BIN)/python bench/detection.py
 	$(BIN)/python bench/offload.py
 
 clean:

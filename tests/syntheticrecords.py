@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbom.behaviour import prompts
+from mbom.behaviour.coverage import Coverage
 from mbom.behaviour.numbers import LOGIT_DIMENSIONS, RESIDUAL_DIMENSIONS, TOP_TOKENS, Numbers
 from mbom.behaviour.prompts import Prompt
-from mbom.behaviour.record import Coverage, Record, Runtime, summarise
+from mbom.behaviour.record import Record, summarise
+from mbom.behaviour.runtime import Runtime
 from mbom.behaviour.sketches import Sketched
 
 Array = NDArray[Any]

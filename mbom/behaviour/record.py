@@ -3,31 +3,30 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mbom import strictjson
-from mbom.behaviour import deployed, sketches
+from mbom.behaviour import deployed, runtime, sketches
 from mbom.behaviour import numbers as arrays
 from mbom.behaviour import prompts as prompt_sets
+from mbom.behaviour.coverage import Coverage, check_counts
 from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.numbers import Numbers
 from mbom.behaviour.projection import FIXED, challenge_key
 from mbom.behaviour.prompts import FIXED_SET, Prompt
+from mbom.behaviour.runtime import Runtime
 from mbom.behaviour.sketches import Flip, Sketched
 from mbom.digest import is_sha256, sha256
 from mbom.errors import FormatError
 from mbom.strictjson import Fields, Json
-from mbom.tensorfile import NAME_LIMIT
 
 SCHEMA = "urn:mbom:behaviour:v2"
 JSON_NAME = "behaviour.json"
 NUMBERS_NAME = "behaviour.safetensors"
 JSON_LIMIT = 16 << 20  # two thousand token ids take 20 kB, the list of weights 150 bytes each
-COUNT_LIMIT = 2**31 - 1  # ids of tokens are stored as int32
-STRING_LIMIT = 200  # characters of a version, a device, a nonce or the text of a token
+STRING_LIMIT = 200  # characters of a nonce or the text of a token
 SUMMARY_TOKENS = 5
 
 # The rule of the comparison. A record repeats it so that people see it there; nobody can write another.
@@ -43,118 +42,6 @@ _LIMITS = {
     "router_margin": MARGIN,
     "masked_share": MASKED_SHARE,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coverage:
-    """How much of the checkpoint the prompts exercised. A record says nothing about the rest.
-
-    Attributes:
-        experts: experts of all routers together; every router has the same number.
-        experts_reached: distinct pairs of router and expert that were chosen at least once.
-        vocabulary: rows of the output head.
-        vocabulary_reached: distinct token ids in the prompts.
-        layers: decoder layers.
-        tensors_read: stored tensors whose bytes were read.
-        tensors_not_executed: those of them that the forward pass does not use.
-    """
-
-    experts: int
-    experts_reached: int
-    vocabulary: int
-    vocabulary_reached: int
-    layers: int
-    tensors_read: int
-    tensors_not_executed: tuple[str, ...]
-
-    @classmethod
-    def of(
-        cls,
-        prompts: Sequence[Prompt],
-        numbers: Numbers,
-        *,
-        experts: int,
-        vocabulary: int,
-        tensors_read: int,
-        tensors_not_executed: Sequence[str],
-    ) -> "Coverage":
-        """Count what ``prompts`` and ``numbers`` reached."""
-        return cls(
-            experts=experts,
-            experts_reached=sum(len(np.unique(ids)) for ids in numbers.router_ids),
-            vocabulary=vocabulary,
-            vocabulary_reached=len({token for prompt in prompts for token in prompt.token_ids}),
-            layers=numbers.layers,
-            tensors_read=tensors_read,
-            tensors_not_executed=tuple(sorted(tensors_not_executed)),
-        )
-
-    def to_dict(self) -> dict[str, Json]:
-        """Return the coverage as JSON."""
-        return {
-            "experts": self.experts,
-            "experts_reached": self.experts_reached,
-            "vocabulary": self.vocabulary,
-            "vocabulary_reached": self.vocabulary_reached,
-            "layers": self.layers,
-            "tensors_read": self.tensors_read,
-            "tensors_not_executed": list(self.tensors_not_executed),
-        }
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> "Coverage":
-        """Read the coverage, without checking what it claims."""
-        coverage = cls(
-            experts=fields.integer("experts"),
-            experts_reached=fields.integer("experts_reached"),
-            vocabulary=fields.integer("vocabulary", minimum=1),
-            vocabulary_reached=fields.integer("vocabulary_reached", minimum=1),
-            layers=fields.integer("layers", minimum=1),
-            tensors_read=fields.integer("tensors_read", minimum=1),
-            tensors_not_executed=fields.texts("tensors_not_executed"),
-        )
-        fields.end()
-        return coverage
-
-
-@dataclass(frozen=True, kw_only=True)
-class Runtime:
-    """Where and with what the measurement ran. ``isolation`` lists the protections that held."""
-
-    device: str
-    precision: Literal["float64"] = "float64"
-    torch: str
-    transformers: str
-    tokenizers: str
-    threads: int
-    isolation: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Json]:
-        """Return the runtime as JSON."""
-        return {
-            "device": self.device,
-            "precision": self.precision,
-            "torch": self.torch,
-            "transformers": self.transformers,
-            "tokenizers": self.tokenizers,
-            "threads": self.threads,
-            "isolation": list(self.isolation),
-        }
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> "Runtime":
-        """Read the runtime."""
-        fields.constant("precision", "float64")
-        runtime = cls(
-            device=fields.text("device"),
-            torch=fields.text("torch"),
-            transformers=fields.text("transformers"),
-            tokenizers=fields.text("tokenizers"),
-            threads=fields.integer("threads", minimum=1),
-            isolation=fields.texts("isolation"),
-        )
-        fields.end()
-        return runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,8 +228,8 @@ def check(record: Record) -> None:
         raise FormatError(f"{JSON_NAME}: the model digest {record.model_digest[:80]!r} is no SHA-256")
     if record.prompt_set != FIXED_SET:
         raise FormatError(f"{JSON_NAME}: the prompt set {record.prompt_set[:80]!r} is unknown, only {FIXED_SET!r} is")
-    _check_runtime(record.runtime)
-    _check_counts(record.coverage)
+    runtime.check(record.runtime, what=JSON_NAME)
+    check_counts(record.coverage, what=JSON_NAME)
     if record.challenge is not None:
         check_nonce(record.challenge, what=f"{JSON_NAME}: challenge")
     prompt_sets.check(record.prompts, record.coverage.vocabulary, record.key, what=JSON_NAME)
@@ -449,33 +336,6 @@ def _prompt(fields: Fields) -> tuple[Prompt, Summary]:
         entry.end()
     fields.end()
     return prompt, Summary(prompt=prompt.id, tokens=tuple(tokens))
-
-
-def _check_runtime(runtime: Runtime) -> None:
-    texts = (runtime.device, runtime.torch, runtime.transformers, runtime.tokenizers, *runtime.isolation)
-    for text in texts:
-        if not 1 <= len(text) <= STRING_LIMIT or not text.isprintable():
-            raise FormatError(f"{JSON_NAME}: runtime: {text[:80]!r} is not 1 to {STRING_LIMIT} printable characters")
-    if not 1 <= runtime.threads <= COUNT_LIMIT:
-        raise FormatError(f"{JSON_NAME}: runtime: {runtime.threads} threads")
-
-
-def _check_counts(coverage: Coverage) -> None:
-    """Refuse counts that are absurd before anything is computed from them."""
-    for name in ("experts", "vocabulary", "layers", "tensors_read"):
-        value = getattr(coverage, name)
-        if not (0 if name == "experts" else 1) <= value <= COUNT_LIMIT:
-            raise FormatError(f"{JSON_NAME}: coverage: {name} is {value}, at most {COUNT_LIMIT} is allowed")
-    names = coverage.tensors_not_executed
-    if len(set(names)) != len(names):
-        raise FormatError(f"{JSON_NAME}: coverage: tensors_not_executed names a tensor twice")
-    if len(names) >= coverage.tensors_read:
-        raise FormatError(
-            f"{JSON_NAME}: coverage: {len(names)} tensors not executed of {coverage.tensors_read} that were read"
-        )
-    for name in names:
-        if not 1 <= len(name) <= NAME_LIMIT or not name.isprintable():
-            raise FormatError(f"{JSON_NAME}: coverage: {name[:80]!r} is no tensor name")
 
 
 def _check_coverage(record: Record) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from mbom.behaviour.coverage import Coverage
 from mbom.behaviour.numbers import Numbers
 from mbom.behaviour.projection import FIXED, challenge_key
 from mbom.behaviour.prompts import Prompt
-from mbom.behaviour.record import Coverage, Record, Runtime, summarise
+from mbom.behaviour.record import Record, summarise
+from mbom.behaviour.runtime import Runtime
 from mbom.behaviour.sketches import Sketched
 from mbom.engine import head, stock
 from mbom.engine.budget import confine

@@ -13,9 +13,10 @@ import syntheticrecords as synthetic
 from numpy.typing import NDArray
 
 from mbom.behaviour import prompts
+from mbom.behaviour.coverage import Coverage
 from mbom.behaviour.numbers import LAYOUT, Numbers
 from mbom.behaviour.projection import challenge_key
-from mbom.behaviour.record import Coverage, Record, check, summarise
+from mbom.behaviour.record import Record, check, summarise
 from mbom.behaviour.sketches import Flip
 from mbom.digest import sha256
 from mbom.errors import FormatError
