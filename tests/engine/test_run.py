@@ -13,7 +13,7 @@ from mbom import engine
 from mbom.behaviour.numbers import Numbers
 from mbom.behaviour.prompts import Prompt, seeded
 from mbom.behaviour.record import Record
-from mbom.engine import reporting, run
+from mbom.engine import reporting, run, stock
 from mbom.engine.reporting import MeasureProgress
 from mbom.errors import EngineError, FormatError, RefusedError
 from mbom.strictjson import Json
@@ -284,7 +284,7 @@ def test_experts_are_reported_while_their_layer_runs(tmp_path: Path, monkeypatch
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("family", ["gpt_oss", "deepseek_v3", "qwen3_moe", "mixtral", "llama"])
+@pytest.mark.parametrize("family", sorted(stock.FAMILIES))
 def test_a_gpu_computes_what_the_cpu_computes(family: str, tmp_path: Path) -> None:
     model = tinymodels.build(family, tmp_path)
     if family == "gpt_oss":
