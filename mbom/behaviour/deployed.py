@@ -125,10 +125,10 @@ def distance(top_ids: Integers, top_logprobs: Floats, logprobs: Floats, likelies
         likeliest: (N,), its likeliest token.
     """
     before, after = np.exp(top_logprobs), np.exp(logprobs)
-    tiny = np.finfo(np.float64).tiny
+    least = np.finfo(np.float64).eps  # what is left of one is known no better
     rest, other = (np.maximum(1 - shares.sum(axis=1), 0) for shares in (before, after))
-    left = np.where(rest > 0, rest * np.log(np.maximum(rest, tiny) / np.maximum(other, tiny)), 0.0)
-    divergence = (before * (top_logprobs - logprobs)).sum(axis=1) + left
+    left = np.where(rest > 0, rest * np.log(np.maximum(rest, least) / np.maximum(other, least)), 0.0)
+    divergence = np.maximum((before * (top_logprobs - logprobs)).sum(axis=1) + left, 0.0)
     return Distance(
         kl_mean=float(divergence.mean()),
         kl_largest=float(divergence.max()),

@@ -161,7 +161,8 @@ def _deployed(
     """Run the ordinary path in another child process; what goes wrong there is no reason to lose the record."""
     width = max(len(prompt.token_ids) for prompt in record.prompts)
     takes = Budget.of(inventory.tensors, configuration(files, inventory), prompts=1, width=width)
-    needed, available = takes.whole_bytes(4 if dtype == "float32" else 2), available_memory()
+    itemsize, stored = 4 if dtype == "float32" else 2, sum(tensor.end - tensor.start for tensor in inventory.tensors)
+    needed, available = takes.whole_bytes(itemsize), available_memory()
     with tempfile.TemporaryDirectory(prefix="mbom-") as name:
         folder = Path(name)
         (folder / "inventory.json").write_bytes(inventory.to_bytes())
@@ -173,8 +174,11 @@ def _deployed(
             "numbers": str(folder / NUMBERS_NAME),
             "dtype": dtype,
             "device": device,
+            "weights": takes.weights,
+            "memory": takes.whole_address_space_bytes(itemsize, stored),
         }
-        if device != "cuda" and available is not None and needed > available:
+        # Also for CUDA: weights come through this machine's memory.
+        if available is not None and needed > available:
             reason = f"the whole model in {dtype} needs about {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are there"
             return Deployed(dtype=dtype, device=device, reason=reason)
         try:

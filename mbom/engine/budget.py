@@ -46,6 +46,7 @@ TOKEN_BYTES = 256  # for each row of the vocabulary: seeded signs, their seed's 
 TENSOR_BYTES = 4 << 10  # for each tensor: its record, its weight, its place in the plan
 
 WHOLE_SHARE = 125  # per cent of all weights: a shard is there twice while it is converted
+WHOLE_ALLOWED = 2  # times what a whole load needs
 ALLOWED = 4  # times the memory that is needed: the next layer is read while one computes, and estimates are estimates
 
 # Processor time. Rates are of one slow core, ten or more times below what was measured on a fast one, because threads
@@ -136,6 +137,10 @@ class Budget:
     def whole_bytes(self, itemsize: int) -> int:
         """Memory that a process is expected to hold that loads all weights at once, in a type of ``itemsize`` bytes."""
         return START_BYTES + WHOLE_SHARE * self.weights * itemsize // 100 + self.activation_bytes + self.end_bytes
+
+    def whole_address_space_bytes(self, itemsize: int, stored: int) -> int:
+        """Address space that is allowed to such a process beyond its imports; the loader maps ``stored`` bytes."""
+        return _reserved() + stored + WHOLE_ALLOWED * self.whole_bytes(itemsize)
 
     @property
     def address_space_bytes(self) -> int:
