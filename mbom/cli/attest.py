@@ -10,7 +10,7 @@ from mbom import attest as verb
 from mbom import engine
 from mbom.cli import folders, options, trust
 from mbom.cli.console import Display, shown, size
-from mbom.cli.summary import headline, measured, ordinary, trials
+from mbom.cli.summary import headline, outcome
 from mbom.errors import EngineError, UsageError
 from mbom.signing import public_path
 from mbom.source import open_source
@@ -103,11 +103,7 @@ def attest(
             on_survey=lambda survey: headline(display, survey),
         )
     if done.record is not None:
-        display.fact("measured", measured(done.record))
-        if done.record.sensitivity:
-            display.fact("trials", trials(done.record))
-        if done.record.deployed is not None:
-            display.fact("deployed", ordinary(done.record.deployed))
+        outcome(display, done.record)
     display.fact("signed", "no" if signer is None else signer.identity)
     total = size(sum(len(data) for data in done.members.values()))
     display.line(f"{shown(folder)}   {len(done.members)} members, {total}")

@@ -9,7 +9,7 @@ from mbom import engine
 from mbom import measure as verb
 from mbom.cli import folders, options
 from mbom.cli.console import Display, shown, size
-from mbom.cli.summary import Announced, headline, measured, ordinary, trials
+from mbom.cli.summary import Announced, headline, outcome
 from mbom.errors import EngineError
 from mbom.inventory.record import model_object
 from mbom.source import open_source
@@ -80,11 +80,7 @@ def measure(
             on_scan=on_scan,
             on_survey=lambda survey: headline(display, survey),
         )
-    display.fact("measured", measured(done.record))
-    if done.record.sensitivity:
-        display.fact("trials", trials(done.record))
-    if done.record.deployed is not None:
-        display.fact("deployed", ordinary(done.record.deployed))
+    outcome(display, done.record)
     display.line(f"{shown(folder)}   {size(done.size)}, of model {done.inventory.digest}")
     display.line(f"next: mbom compare {shown(folder)} OTHER_RECORD")
     display.data(json.dumps(_written(folder, done), indent=1, ensure_ascii=False) if as_json else str(folder))

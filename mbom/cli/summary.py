@@ -45,6 +45,15 @@ def headline(display: Display, survey: Survey) -> None:
         display.fact(finding.severity, f"{finding.path}: {finding.detail} [{finding.id}]")
 
 
+def outcome(display: Display, record: Record) -> None:
+    """Say what a measurement came to, in a line for each thing that was asked for."""
+    display.fact("measured", measured(record))
+    if record.sensitivity:
+        display.fact("trials", trials(record))
+    if record.deployed is not None:
+        display.fact("deployed", ordinary(record.deployed))
+
+
 def measured(record: Record) -> str:
     """Say with what a record was measured, and how much of the checkpoint it reached."""
     coverage = record.coverage
