@@ -10,7 +10,8 @@ from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, Ev
 from mbom.behaviour.record import Record
 from mbom.digest import sha256
 from mbom.engine import Measure
-from mbom.inventory import Facts, Inventory, ScanProgress, Survey, refuse_errors, survey
+from mbom.facts import Facts, Survey, survey
+from mbom.inventory import Inventory, ScanProgress, refuse_errors
 from mbom.signing import Signer, oms, statement
 from mbom.source import Source
 

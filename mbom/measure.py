@@ -7,7 +7,8 @@ from pathlib import Path
 from mbom import bundle
 from mbom.behaviour.record import Record
 from mbom.engine import Measure
-from mbom.inventory import Inventory, ScanProgress, Survey, refuse_errors, survey
+from mbom.facts import Survey, survey
+from mbom.inventory import Inventory, ScanProgress, refuse_errors
 from mbom.source import Source
 
 

@@ -18,7 +18,8 @@ from mbom.behaviour.record import Record
 from mbom.digest import git_blob, sha256
 from mbom.engine import Measure
 from mbom.errors import RefusedError, UnavailableError
-from mbom.inventory import Facts, FileRecord, Inventory, Scan, ScanProgress, TensorRecord, read_facts, scan
+from mbom.facts import Facts, read_facts
+from mbom.inventory import FileRecord, Inventory, Scan, ScanProgress, TensorRecord, scan
 from mbom.inventory.record import model_object
 from mbom.signing import Statement, Subject, Verifier, oms
 from mbom.source import Source

@@ -9,8 +9,9 @@ import shapes
 from mbom import bom, strictjson
 from mbom.bom import BehaviourSummary
 from mbom.digest import sha256
-from mbom.inventory import DeclaredFile, Facts, FileRecord, Inventory
-from mbom.inventory.facts import read_facts
+from mbom.facts import Facts
+from mbom.facts.reading import read_facts
+from mbom.inventory import DeclaredFile, FileRecord, Inventory
 from mbom.inventory.roles import role
 from mbom.source import Origin
 from mbom.strictjson import Json

@@ -14,6 +14,7 @@ LEVELS = [
     {"tensorfile"},
     {"source", "signing", "behaviour"},
     {"inventory"},
+    {"facts"},
     {"attestation", "bom", "bundle", "engine", "verdict"},
     {"attest", "measure", "verify"},
     {"cli"},

@@ -27,8 +27,8 @@ from mbom.bom.mediatype import media_type
 from mbom.bom.modelcard import BehaviourSummary, model_card
 from mbom.bom.schema import schema_problems
 from mbom.errors import FormatError
-from mbom.inventory.card import CARD
-from mbom.inventory.facts import Facts
+from mbom.facts.card import CARD
+from mbom.facts.reading import Facts
 from mbom.inventory.record import FileRecord, Inventory
 from mbom.strictjson import Json
 

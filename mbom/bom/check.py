@@ -10,10 +10,10 @@ from mbom.bom.modelcard import TIED, BehaviourSummary, metrics, numbers, told
 from mbom.bom.properties import differences, named, number, values
 from mbom.bom.schema import schema_problems
 from mbom.errors import FormatError
-from mbom.inventory.architecture import Architecture, Quantisation
-from mbom.inventory.facts import Facts
+from mbom.facts.architecture import Architecture, Quantisation
+from mbom.facts.parameters import count
+from mbom.facts.reading import Facts
 from mbom.inventory.findings import plain
-from mbom.inventory.parameters import count
 from mbom.inventory.record import Inventory
 from mbom.strictjson import Json
 

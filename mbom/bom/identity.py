@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from packageurl import PackageURL
 
-from mbom.inventory.card import CARD
+from mbom.facts.card import CARD
 from mbom.inventory.record import DeclaredFile, Inventory
 from mbom.source import Origin
 

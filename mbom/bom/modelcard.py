@@ -8,9 +8,9 @@ from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, SKETCH
 from mbom.bom.identity import HUB, REPOSITORY
 from mbom.bom.properties import properties
 from mbom.digest import sha256
-from mbom.inventory.architecture import Architecture
-from mbom.inventory.facts import Facts
-from mbom.inventory.parameters import ACTIVE_RULE, TOTAL_RULE, Parameters
+from mbom.facts.architecture import Architecture
+from mbom.facts.parameters import ACTIVE_RULE, TOTAL_RULE, Parameters
+from mbom.facts.reading import Facts
 from mbom.strictjson import Json
 
 Property = tuple[str, str]

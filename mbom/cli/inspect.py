@@ -6,7 +6,7 @@ import click
 
 from mbom.cli import options
 from mbom.cli.console import Display, count, plain, size
-from mbom.inventory import Survey, survey
+from mbom.facts import Survey, survey
 from mbom.source import open_source
 from mbom.strictjson import Json
 

@@ -8,7 +8,8 @@ from mbom import engine
 from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.record import SKETCH_LIMIT, Record
 from mbom.cli.console import Display, count, size
-from mbom.inventory import Inventory, Survey
+from mbom.facts import Survey
+from mbom.inventory import Inventory
 
 
 @dataclass(frozen=True, kw_only=True)

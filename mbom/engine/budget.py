@@ -21,8 +21,8 @@ from pathlib import Path
 
 from mbom.engine import child
 from mbom.errors import EngineError
-from mbom.inventory.architecture import Members
-from mbom.inventory.packing import logical_elements
+from mbom.facts.members import Members
+from mbom.facts.packing import logical_elements
 from mbom.inventory.record import TensorRecord
 from mbom.strictjson import Fields, Json
 

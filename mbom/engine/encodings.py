@@ -15,7 +15,7 @@ from mbom.engine.compressed import WHERE, compressed
 from mbom.engine.sidefiles import bound
 from mbom.engine.weights import Weight, plain
 from mbom.errors import EngineError, FormatError
-from mbom.inventory.packing import companions
+from mbom.facts.packing import companions
 from mbom.inventory.record import Inventory, TensorRecord
 from mbom.strictjson import Fields, Json
 

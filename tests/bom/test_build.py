@@ -13,9 +13,9 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from mbom import bom
+from mbom.facts.parameters import ACTIVE_RULE, TOTAL_RULE
+from mbom.facts.reading import read_facts
 from mbom.inventory import FileRecord, Inventory
-from mbom.inventory.facts import read_facts
-from mbom.inventory.parameters import ACTIVE_RULE, TOTAL_RULE
 from mbom.source import Origin
 from mbom.strictjson import Json
 

@@ -16,9 +16,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 from mbom import bom, strictjson
 from mbom.bom.check import BOM_LIMIT
 from mbom.bom.schema import schema_problems
+from mbom.facts.parameters import Parameters
+from mbom.facts.reading import read_facts
 from mbom.inventory import Inventory
-from mbom.inventory.facts import read_facts
-from mbom.inventory.parameters import Parameters
 from mbom.source import Origin
 
 Edit = Callable[[dict[str, Any]], object]

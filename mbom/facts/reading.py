@@ -10,18 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mbom.digest import sha256
-from mbom.inventory.architecture import (
-    CONFIG,
-    Architecture,
-    Members,
-    is_name,
-    read_architecture,
-    read_object,
-    remote_code,
-)
-from mbom.inventory.card import CARD, Card, Licence, read_card
+from mbom.facts.architecture import CONFIG, Architecture, read_architecture, remote_code
+from mbom.facts.card import CARD, Card, Licence, read_card
+from mbom.facts.members import Members, is_name, read_object
+from mbom.facts.parameters import Parameters, count
 from mbom.inventory.findings import finding
-from mbom.inventory.parameters import Parameters, count
 from mbom.inventory.record import Finding, Inventory, TensorRecord
 
 TOKENIZER_CONFIG = "tokenizer_config.json"

@@ -6,8 +6,8 @@ import pytest
 import shapes
 from shapes import Entry
 
-from mbom.inventory.architecture import Architecture, Quantisation, read_architecture
-from mbom.inventory.parameters import Parameters, count
+from mbom.facts.architecture import Architecture, Quantisation, read_architecture
+from mbom.facts.parameters import Parameters, count
 
 TABLES: dict[str, Callable[[], Iterable[Entry]]] = {
     "gpt-oss-20b": lambda: shapes.gpt_oss(24, 32),

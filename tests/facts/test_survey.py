@@ -6,7 +6,8 @@ from pathlib import Path
 from checkpoints import CONFIG, write_checkpoint
 
 from mbom import strictjson
-from mbom.inventory import Inventory, survey
+from mbom.facts import survey
+from mbom.inventory import Inventory
 from mbom.source import FolderSource
 
 

@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mbom.inventory.architecture import Architecture
-from mbom.inventory.packing import logical_elements
+from mbom.facts.architecture import Architecture
+from mbom.facts.packing import logical_elements
 from mbom.inventory.record import TensorRecord
 
 TOTAL_RULE = (

@@ -8,9 +8,9 @@ import shapes
 from shapes import Entry
 
 from mbom.digest import sha256
-from mbom.inventory.architecture import Architecture, Quantisation
-from mbom.inventory.card import Licence
-from mbom.inventory.facts import ChatTemplate, Facts, read_facts
+from mbom.facts.architecture import Architecture, Quantisation
+from mbom.facts.card import Licence
+from mbom.facts.reading import ChatTemplate, Facts, read_facts
 from mbom.inventory.record import Finding
 
 CARD = b"---\nlicense: apache-2.0\n---\n"

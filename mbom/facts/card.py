@@ -5,13 +5,14 @@ document can expand, call anything, or turn the language ``no`` into a false. Ev
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeGuard
 
 import yaml
 
 from mbom.errors import FormatError
+from mbom.facts.places import Place
 from mbom.inventory.findings import finding
 from mbom.inventory.record import Finding
 
@@ -47,7 +48,10 @@ class Licence:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a card declares; nothing of it has been checked. Lists are in the card's order."""
+    """What a card declares; nothing of it has been checked. Lists are in the card's order.
+
+    ``places`` says where each member that could be used stands, by its name in the front matter.
+    """
 
     licence: Licence | None = None
     base_models: tuple[str, ...] = ()
@@ -56,6 +60,7 @@ class Card:
     languages: tuple[str, ...] = ()
     pipeline_tag: str | None = None
     library: str | None = None
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
 
 
 def read_card(data: bytes | None) -> tuple[Card, tuple[Finding, ...]]:
@@ -71,14 +76,15 @@ def read_card(data: bytes | None) -> tuple[Card, tuple[Finding, ...]]:
         front_matter = _front_matter(data)
         if front_matter is None:
             return Card(), (_missing("README.md has no front matter, so it declares no licence and no lineage"),)
-        document = _parse(front_matter)
+        document, lines = _parse(front_matter)
     except FormatError as error:
         return Card(), (_malformed(str(error)),)
     if document is None:
         return Card(), (_missing("the front matter of README.md is empty"),)
     if not isinstance(document, dict):
         return Card(), (_malformed("the front matter is not a mapping"),)
-    reader = _Members(document)
+    first = data.count(b"\n", 0, len(data) - len(_from_fence(data))) + 2  # of the file, which counts from 1
+    reader = _Members(document, {name: line + first for name, line in lines.items()})
     return _card(reader), tuple(reader.findings)
 
 
@@ -93,13 +99,16 @@ def _malformed(detail: str) -> Finding:
 class _Members:
     """Typed access to the front matter; a wrong type becomes a finding and counts as absent."""
 
-    def __init__(self, document: dict[str, _Value]) -> None:
+    def __init__(self, document: dict[str, _Value], lines: Mapping[str, int]) -> None:
         self.document = document
+        self.lines = lines
         self.findings: list[Finding] = []
+        self.places: dict[str, Place] = {}
 
     def text(self, name: str) -> str | None:
         value = self.document.get(name)
         if value is None or _is_text(value):
+            self._note(name, value)
             return value
         self._reject(name, f"a text of 1 to {TEXT_LIMIT} printable characters")
         return None
@@ -112,14 +121,20 @@ class _Members:
         if len(found) != len(items) or len(items) > LIST_LIMIT:
             self._reject(name, f"a list of up to {LIST_LIMIT} texts of 1 to {TEXT_LIMIT} printable characters")
             return ()
+        self._note(name, value)
         return tuple(dict.fromkeys(found))
 
     def one_of(self, name: str, allowed: tuple[str, ...]) -> str | None:
         value = self.text(name)
         if value is None or value in allowed:
             return value
+        del self.places[name]
         self._reject(name, f"one of {', '.join(allowed)}")
         return None
+
+    def _note(self, name: str, value: _Value) -> None:
+        if value is not None:
+            self.places[name] = Place(file=CARD, line=self.lines[name])
 
     def _reject(self, name: str, wanted: str) -> None:
         self.findings.append(_malformed(f"{name} is not {wanted}, so it is left out"))
@@ -141,7 +156,13 @@ def _card(members: _Members) -> Card:
         languages=members.texts("language"),
         pipeline_tag=members.text("pipeline_tag"),
         library=members.text("library_name"),
+        places=members.places,
     )
+
+
+def _from_fence(data: bytes) -> bytes:
+    """Return the card without what may stand before the first fence."""
+    return data.removeprefix(_BYTE_ORDER_MARK).lstrip()
 
 
 def _front_matter(data: bytes) -> str | None:
@@ -150,7 +171,7 @@ def _front_matter(data: bytes) -> str | None:
     Raises:
         FormatError: when the second fence is missing or too far away, or the YAML is not UTF-8.
     """
-    text = data[: FRONT_MATTER_LIMIT + 16].removeprefix(_BYTE_ORDER_MARK).lstrip()
+    text = _from_fence(data)[: FRONT_MATTER_LIMIT + 16]
     if _OPENING.match(text) is None:
         return None
     match = _FRONT_MATTER.match(text)
@@ -162,8 +183,8 @@ def _front_matter(data: bytes) -> str | None:
         raise FormatError(f"the front matter is not UTF-8 at byte {error.start}") from error
 
 
-def _parse(text: str) -> _Value:
-    """Parse one YAML document into texts, lists and mappings.
+def _parse(text: str) -> tuple[_Value, dict[str, int]]:
+    """Parse one YAML document into texts, lists and mappings, with the line of each of its outermost keys, from 0.
 
     Raises:
         FormatError: on malformed YAML, a tag, anchor or alias, a key that is no text or occurs twice, or a limit.
@@ -171,7 +192,8 @@ def _parse(text: str) -> _Value:
     try:
         events = _content(yaml.parse(text, Loader=yaml.SafeLoader))
         first = next(events, None)
-        value = None if first is None else _node(first, events, depth=0)
+        lines: dict[str, int] = {}
+        value = None if first is None else _node(first, events, depth=0, lines=lines)
         if next(events, None) is not None:
             raise FormatError("the front matter holds a second YAML document")
     except yaml.YAMLError as error:
@@ -180,7 +202,7 @@ def _parse(text: str) -> _Value:
         raise FormatError(f"the front matter is not YAML: {getattr(error, 'problem', None) or error}{line}") from error
     except (ValueError, OverflowError) as error:  # PyYAML's own, for escapes beyond Unicode and endless numbers
         raise FormatError(f"the front matter is not YAML: {error}") from error
-    return value
+    return value, lines
 
 
 def _content(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
@@ -197,7 +219,9 @@ def _content(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
             yield event
 
 
-def _node(event: yaml.Event, events: Iterator[yaml.Event], *, depth: int) -> _Value:
+def _node(
+    event: yaml.Event, events: Iterator[yaml.Event], *, depth: int, lines: dict[str, int] | None = None
+) -> _Value:
     if depth > DEPTH_LIMIT:
         raise FormatError(f"the front matter nests deeper than {DEPTH_LIMIT} levels")
     if isinstance(event, yaml.ScalarEvent):
@@ -210,6 +234,9 @@ def _node(event: yaml.Event, events: Iterator[yaml.Event], *, depth: int) -> _Va
             raise FormatError("the front matter has a key that is not text")
         if key.value in found:
             raise FormatError(f"the front matter has the key {key.value[:TEXT_LIMIT]!r} twice")
+        if lines is not None:
+            assert key.start_mark is not None  # the parser gives every event one
+            lines[key.value] = key.start_mark.line
         found[key.value] = _node(next(events), events, depth=depth + 1)
     return found
 

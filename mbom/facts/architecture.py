@@ -3,19 +3,16 @@
 Everything here is the publisher's word. The tensor table is the other witness; ``parameters`` and ``facts`` compare.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeGuard
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from mbom import strictjson
-from mbom.errors import FormatError
+from mbom.facts.members import NAMES_LIMIT, Members, is_name, read_object
+from mbom.facts.places import Place
 from mbom.inventory.findings import finding
 from mbom.inventory.record import Finding
 from mbom.strictjson import Json
 
 CONFIG = "config.json"
-NAME_LIMIT = 256  # characters of a name in a configuration; honest ones have about forty
-NAMES_LIMIT = 64  # names in one member; honest configurations list one architecture and half a dozen classes
 
 # A composite model (vision, speech) nests the language model's own configuration under one of these.
 _NESTED = ("text_config", "llm_config", "language_config")
@@ -74,6 +71,7 @@ class Architecture:
         tied_embeddings: whether the output head is said to be the embedding matrix.
         quantisation: None where the configuration has no such section.
         remote_code: ``file: class = module`` for every class that a loader would take from repository code.
+        places: where each of these was read, by the name of its property in the BOM.
     """
 
     model_type: str | None = None
@@ -92,6 +90,7 @@ class Architecture:
     tied_embeddings: bool | None = None
     quantisation: Quantisation | None = None
     remote_code: tuple[str, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
 
 
 def read_architecture(data: bytes | None) -> tuple[Architecture, tuple[Finding, ...]]:
@@ -108,100 +107,13 @@ def read_architecture(data: bytes | None) -> tuple[Architecture, tuple[Finding, 
     document, findings = read_object(CONFIG, data)
     if document is None:
         return Architecture(), findings
-    nested = next((part for name in _NESTED if isinstance(part := document.get(name), dict)), {})
-    members = Members(CONFIG, nested, document)
+    name = next((name for name in _NESTED if isinstance(document.get(name), dict)), "")
+    nested = document.get(name)
+    members = Members(CONFIG, nested if isinstance(nested, dict) else {}, document, at=(f"/{name}",))
     outer = Members(CONFIG, document)
     found = _architecture(members, outer)
+    found = replace(found, places=members.places | outer.places)
     return found, tuple(dict.fromkeys(members.findings + outer.findings))
-
-
-def read_object(path: str, data: bytes) -> tuple[dict[str, Json] | None, tuple[Finding, ...]]:
-    """Read a configuration file as one JSON object; None with a ``config-malformed`` finding where it is not one."""
-    try:
-        document = strictjson.loads(data, what=path, infinity=True)
-    except FormatError as error:
-        return None, (finding("config-malformed", path, str(error)),)
-    if isinstance(document, dict):
-        return document, ()
-    return None, (finding("config-malformed", path, f"{path}: not a JSON object"),)
-
-
-class Members:
-    """Typed access to the members of one configuration file; a wrong type becomes a finding and counts as absent.
-
-    Objects are searched in the order given, so that an inner configuration goes before the outer one.
-    """
-
-    def __init__(self, path: str, *objects: dict[str, Json]) -> None:
-        self.path = path
-        self.objects = objects
-        self.findings: list[Finding] = []
-
-    def find(self, names: Sequence[str]) -> tuple[str, Json]:
-        """Return the first member under any of ``names`` that is not null, with its name; null where there is none."""
-        for name in names:
-            for item in self.objects:
-                if item.get(name) is not None:
-                    return name, item[name]
-        return names[0], None
-
-    def integer(self, *names: str) -> int | None:
-        """Return a non-negative integer."""
-        name, value = self.find(names)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
-        self._refuse(name, value, "a non-negative integer")
-        return None
-
-    def text(self, *names: str) -> str | None:
-        """Return a string of 1 to ``NAME_LIMIT`` characters."""
-        name, value = self.find(names)
-        if is_name(value):
-            return value
-        self._refuse(name, value, f"a string of 1 to {NAME_LIMIT} printable characters")
-        return None
-
-    def boolean(self, *names: str) -> bool | None:
-        """Return a boolean."""
-        name, value = self.find(names)
-        if isinstance(value, bool):
-            return value
-        self._refuse(name, value, "a boolean")
-        return None
-
-    def object(self, *names: str) -> dict[str, Json] | None:
-        """Return an object."""
-        name, value = self.find(names)
-        if isinstance(value, dict):
-            return value
-        self._refuse(name, value, "an object")
-        return None
-
-    def names(self, name: str) -> tuple[str, ...]:
-        """Return an array of up to ``NAMES_LIMIT`` strings, each of 1 to ``NAME_LIMIT`` printable characters."""
-        _, value = self.find((name,))
-        if value is None:
-            return ()
-        if isinstance(value, list) and len(value) <= NAMES_LIMIT:
-            texts = tuple(item for item in value if is_name(item))
-            if len(texts) == len(value):
-                return texts
-        self.reject(name, f"an array of up to {NAMES_LIMIT} short strings")
-        return ()
-
-    def _refuse(self, name: str, value: Json, wanted: str) -> None:
-        if value is not None:
-            self.reject(name, wanted)
-
-    def reject(self, name: str, wanted: str) -> None:
-        """Record that a member has a type or a size that it cannot have."""
-        detail = f"{name} is not {wanted}, so it is left out"
-        self.findings.append(finding("config-field", self.path, detail))
-
-
-def is_name(value: Json) -> TypeGuard[str]:
-    """Tell whether a value is a string of 1 to ``NAME_LIMIT`` printable characters."""
-    return isinstance(value, str) and 0 < len(value) <= NAME_LIMIT and value.isprintable()
 
 
 def remote_code(members: Members) -> tuple[str, ...]:
@@ -229,37 +141,42 @@ def _architecture(members: Members, outer: Members) -> Architecture:
     windowed = members.boolean("use_sliding_window") is not False
     return Architecture(
         # The outer type chooses the class to load, an inner one only names its part.
-        model_type=outer.text("model_type"),
-        architectures=outer.names("architectures"),
-        layers=members.integer(*_LAYERS),
-        prediction_layers=members.integer(*_PREDICTION_LAYERS),
-        hidden=members.integer(*_HIDDEN),
-        heads=members.integer(*_HEADS),
-        kv_heads=members.integer(*_KV_HEADS),
-        experts=members.integer(*_EXPERTS),
-        experts_per_token=members.integer(*_EXPERTS_PER_TOKEN),
-        context_length=members.integer(*_CONTEXT),
-        vocabulary=members.integer("vocab_size"),
-        sliding_window=members.integer("sliding_window") if windowed else None,
-        dtype=members.text(*_DTYPE),
-        tied_embeddings=members.boolean("tie_word_embeddings"),
+        model_type=outer.text("model_type", fact="architecture:model-type"),
+        architectures=outer.names("architectures", fact="architecture:classes"),
+        layers=members.integer(*_LAYERS, fact="architecture:layers"),
+        prediction_layers=members.integer(*_PREDICTION_LAYERS, fact="architecture:prediction-layers"),
+        hidden=members.integer(*_HIDDEN, fact="architecture:hidden-size"),
+        heads=members.integer(*_HEADS, fact="architecture:attention-heads"),
+        kv_heads=members.integer(*_KV_HEADS, fact="architecture:key-value-heads"),
+        experts=members.integer(*_EXPERTS, fact="architecture:experts"),
+        experts_per_token=members.integer(*_EXPERTS_PER_TOKEN, fact="architecture:experts-per-token"),
+        context_length=members.integer(*_CONTEXT, fact="architecture:context-length"),
+        vocabulary=members.integer("vocab_size", fact="architecture:vocabulary"),
+        sliding_window=members.integer("sliding_window", fact="architecture:sliding-window") if windowed else None,
+        dtype=members.text(*_DTYPE, fact="architecture:dtype"),
+        tied_embeddings=members.boolean("tie_word_embeddings", fact="architecture:tied-embeddings"),
         quantisation=_quantisation(members),
         remote_code=remote_code(outer),
     )
 
 
 def _quantisation(members: Members) -> Quantisation | None:
-    section = members.object("quantization_config")
+    section = members.object("quantization_config", fact="quantisation")
     if section is None:
         return None
-    inner = Members(members.path, section)
+    inner = Members(members.path, section, at=(str(members.places["quantisation"].pointer),))
     groups = inner.object("config_groups") or {}
     widths = {_group_bits(members.path, group) for group in groups.values()}
-    bits = inner.integer("bits", "weight_bits")
+    bits = inner.integer("bits", "weight_bits", fact="quantisation:bits")
     if bits is None and len(widths) == 1:
         bits = widths.pop()
-    found = Quantisation(method=inner.text("quant_method"), format=inner.text("format"), bits=bits)
+    found = Quantisation(
+        method=inner.text("quant_method", fact="quantisation:method"),
+        format=inner.text("format", fact="quantisation:format"),
+        bits=bits,
+    )
     members.findings.extend(inner.findings)
+    members.places.update(inner.places)
     return found
 
 

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from mbom.inventory.card import EVENT_LIMIT, FRONT_MATTER_LIMIT, Card, Licence, read_card
+from mbom.facts.card import EVENT_LIMIT, FRONT_MATTER_LIMIT, Card, Licence, read_card
 
 GPT_OSS = b"""---
 license: apache-2.0

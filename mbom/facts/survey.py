@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mbom.inventory.facts import Facts, read_facts
+from mbom.facts.reading import Facts, read_facts
 from mbom.inventory.findings import ordered
 from mbom.inventory.record import Inventory
 from mbom.inventory.scanning import ScanProgress, scan
