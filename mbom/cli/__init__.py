@@ -11,6 +11,7 @@ import click
 
 from mbom import __version__
 from mbom.cli.attest import attest
+from mbom.cli.bom import bom
 from mbom.cli.compare import compare
 from mbom.cli.console import Display
 from mbom.cli.inspect import inspect
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for command in (attest, verify, measure, compare, inspect, keygen):
+for command in (attest, verify, measure, compare, inspect, bom, keygen):
     cli.add_command(command)
 
 
