@@ -11,7 +11,7 @@ DEMO   := demo
 .DELETE_ON_ERROR:
 
 # torch comes first and by exact version: whoever wants the CPU build installs it into $(VENV) before `make`.
-$(VENV)/user: pyproject.toml
+$(VENV)/user: pyproject.toml mbom/__init__.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet torch==2.13.0

@@ -1,3 +1,3 @@
 """Signed, checkable evidence for open-weight models."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

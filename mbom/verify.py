@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from mbom import bom, bundle, strictjson
+from mbom import __version__, bom, bundle, strictjson
 from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, format_time
 from mbom.behaviour.compare import Comparison, compare
 from mbom.behaviour.record import Record
+from mbom.bom import BehaviourSummary
 from mbom.digest import git_blob, sha256
 from mbom.engine import Measure
-from mbom.errors import RefusedError, UnavailableError
+from mbom.errors import FormatError, RefusedError, UnavailableError
 from mbom.facts import Facts, read_facts
 from mbom.inventory import FileRecord, Inventory, Scan, ScanProgress, TensorRecord, scan
 from mbom.inventory.record import model_object
@@ -312,9 +313,11 @@ class _Procedure:
     # ---- 8 ----
     def bom(self) -> str:
         """The BOM: schema, lint, agreement with the inventory, and its own statement over the same subjects."""
-        statement, _ = self._signed()
+        statement, attestation = self._signed()
         data = self._member(bundle.BOM)
-        _refuse(list(bom.check(data, self._inventory(), self._facts())))
+        facts = self._facts()
+        _refuse(list(bom.check(data, self._inventory(), facts)))
+        told = self._built_again(data, facts, attestation) if facts is not None else ""
         own = self.verifier.verify_statement(
             self._member(bundle.BOM_SIGNATURE), predicate_type=BOM_PREDICATE_TYPE, what=bundle.BOM_SIGNATURE
         )
@@ -324,30 +327,59 @@ class _Procedure:
         if _digests(own.subjects) != _digests(statement.subjects):
             raise RefusedError(f"{bundle.BOM_SIGNATURE} is about other files than the attestation")
         self.bom_is_sound = True
-        return "CycloneDX 1.7, agrees with the inventory"
+        return f"CycloneDX 1.7, agrees with the inventory{told}"
+
+    def _built_again(self, data: bytes, facts: Facts, attestation: Attestation) -> str:
+        """Build the BOM of the checkpoint at hand, hold the signed one against it, and say so.
+
+        Another version of mbom may know more licences or count another number; then only ``bom.check`` has looked.
+        """
+        if attestation.tool_version != __version__:
+            return f"; made by mbom {attestation.tool_version}, so this version ({__version__}) did not build it again"
+        try:
+            record = self._record()
+        except (FormatError, _Skip):
+            return "; not built again, because the behaviour record cannot be read"  # step 9 says why
+        again = bom.build(
+            inventory=self._inventory(),
+            facts=facts,
+            behaviour=self._summary(record),
+            tool_version=attestation.tool_version,
+            created=attestation.time,
+        )
+        _refuse(list(bom.contradictions(data, again)))
+        return " and with the checkpoint in every field"
 
     def _facts(self) -> Facts | None:
         """Return the facts read again from the checkpoint, where it is the signed one: the BOM must say the same."""
         if self.on_disk is None or self.inventory is None or self.on_disk.inventory.files != self.inventory.files:
             return None
-        return read_facts(self.on_disk.inventory, self.on_disk.side)[0]
+        return read_facts(self.inventory, self.on_disk.side)[0]
+
+    def _record(self) -> Record | None:
+        """Return the behaviour record; None where there is none."""
+        if bundle.BEHAVIOUR not in self.members:
+            return None
+        return Record.from_bytes(self._member(bundle.BEHAVIOUR), self._member(bundle.BEHAVIOUR_NUMBERS))
+
+    def _summary(self, record: Record | None) -> BehaviourSummary | None:
+        return None if record is None else BehaviourSummary.of(record, self._member(bundle.BEHAVIOUR))
 
     # ---- 9 ----
     def behaviour_record(self) -> str:
         """The record is well formed, complete, of this model, and what the BOM says of it."""
         self._signed()
         described = self._member(bundle.BOM) if self.bom_is_sound else None
-        if bundle.BEHAVIOUR not in self.members:
+        record = self._record()
+        if record is None:
             _refuse(bom.check_behaviour(described, None) if described is not None else ())
             raise _Skip("the attester recorded no behaviour", asked=self.measure is not None)
-        record = Record.from_bytes(self._member(bundle.BEHAVIOUR), self._member(bundle.BEHAVIOUR_NUMBERS))
         self._hold_record_against(record, "the record")
         if record.challenge is not None:
             raise RefusedError("the record answers a challenge; only the fixed one belongs into a bundle")
         coverage = record.coverage
         if described is not None:
-            summary = bom.BehaviourSummary.of(record, self._member(bundle.BEHAVIOUR))
-            _refuse(bom.check_behaviour(described, summary))
+            _refuse(bom.check_behaviour(described, self._summary(record)))
         self.record = record
         reached = f", {coverage.experts_reached} of {coverage.experts} experts reached" if coverage.experts else ""
         return f"{record.positions:,} positions, {_count(coverage.layers, 'layer')}{reached}"

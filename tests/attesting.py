@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mbom import bundle
+from mbom import __version__, bundle
 from mbom.attest import Attested, attest
 from mbom.attestation import PREDICATE_TYPE, Attestation, Evidence
 from mbom.behaviour.record import Record
@@ -65,7 +65,7 @@ class Scene:
         attestation = Attestation(
             origin=inventory.origin,
             model_digest=inventory.digest,
-            tool_version="0.1.0",
+            tool_version=__version__,
             time=CREATED,
             evidence=tuple(
                 Evidence(name=name, sha256=sha256(data), media_type=bundle.media_type(name))

@@ -77,6 +77,12 @@ def test_a_record_of_a_format_that_nobody_reads_is_refused_by_name_and_nothing_e
     assert details["behaviour"] == reason
 
 
+@pytest.mark.parametrize("name", VERSIONS)
+def test_the_bom_of_another_version_of_mbom_is_held_against_the_inventory_and_not_built_again(name: str) -> None:
+    detail = next(check.detail for check in verdict_on(name).checks if check.id == "bom")
+    assert "made by mbom 0.1.0, so this version" in detail
+
+
 def test_a_bundle_is_never_made_anew(capsys: pytest.CaptureFixture[str]) -> None:
     before = (BUNDLES / "v2" / "release.pub").read_bytes()
     assert bundling.main(["v2"]) == 1

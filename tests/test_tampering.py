@@ -312,17 +312,35 @@ LIES: dict[str, tuple[Tamper, str]] = {
         sign_edited_bom(lambda document: document["dependencies"].append({"ref": "nothing"})),
         "bom",
     ),
+    "a BOM that declares another licence than the card": (
+        sign_edited_bom(
+            lambda document: document["components"][0]["licenses"][0]["license"].update(id="MIT"),
+        ),
+        "bom",
+    ),
+    "a BOM that says something that the checkpoint does not": (
+        sign_edited_bom(lambda document: document["components"][0].update(copyright="nobody's")),
+        "bom",
+    ),
+    "a BOM that leaves a field out": (
+        sign_edited_bom(lambda document: document["components"][0].pop("description")),
+        "bom",
+    ),
+    "a BOM of another time than the attestation": (
+        sign_edited_bom(lambda document: document["metadata"].update(timestamp="2020-01-01T00:00:00+00:00")),
+        "bom",
+    ),
     "a BOM that claims more coverage than the record": (
         sign_edited_bom(
             lambda document: document["components"][0]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"][
                 0
             ].update(value="4096")
         ),
-        "behaviour-record",
+        "bom",
     ),
     "a record left out that the BOM speaks of": (
         forget_the_record,
-        "behaviour-record",
+        "bom",
     ),
     "a NaN in the record": (put_nan, "behaviour-record"),
     "a record without its last prompt": (

@@ -5,8 +5,8 @@ is never loaded and rewritten through it: ``build`` writes once, ``check`` reads
 """
 
 from mbom.bom.build import build
-from mbom.bom.check import check, check_behaviour
+from mbom.bom.check import check, check_behaviour, contradictions
 from mbom.bom.lint import lint
 from mbom.bom.modelcard import BehaviourSummary
 
-__all__ = ["BehaviourSummary", "build", "check", "check_behaviour", "lint"]
+__all__ = ["BehaviourSummary", "build", "check", "check_behaviour", "contradictions", "lint"]

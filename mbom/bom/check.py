@@ -1,5 +1,7 @@
 """Step 8 of the verification: is this a valid BOM, and is it about the very checkpoint of the inventory?"""
 
+import itertools
+import json
 from collections import Counter
 from collections.abc import Iterator
 
@@ -8,9 +10,10 @@ from mbom.bom import identity
 from mbom.bom.lint import files_of, lint
 from mbom.bom.modelcard import TIED, BehaviourSummary, metrics, numbers, told
 from mbom.bom.properties import differences, named, number, values
-from mbom.bom.schema import schema_problems
+from mbom.bom.schema import PROBLEMS_SHOWN, schema_problems
 from mbom.errors import FormatError
 from mbom.facts.architecture import Architecture, Quantisation
+from mbom.facts.members import escaped
 from mbom.facts.parameters import count
 from mbom.facts.reading import Facts
 from mbom.inventory.findings import plain
@@ -18,6 +21,7 @@ from mbom.inventory.record import Inventory
 from mbom.strictjson import Json
 
 BOM_LIMIT = 64 << 20  # bytes, as the bundle allows; a hundred thousand files, at about 600 bytes each, take 60 MB
+QUOTE_LIMIT = 120  # characters of a value that a sentence quotes
 _MODEL = "machine-learning-model"
 
 
@@ -64,6 +68,45 @@ def check_behaviour(data: bytes, behaviour: BehaviourSummary | None) -> tuple[st
     if card.get("quantitativeAnalysis") != expected:
         found.append("the BOM's performance metrics are not those of the record")
     return tuple(plain(problem) for problem in found)
+
+
+def contradictions(data: bytes, expected: bytes) -> tuple[str, ...]:
+    """Return where a BOM is not the one that its checkpoint gives, as sentences; nothing where they are equal.
+
+    Args:
+        data: the bytes of a BOM that ``check`` has nothing against.
+        expected: the BOM that the same version of mbom builds of the checkpoint at hand.
+    """
+    found = strictjson.loads(data, what="the BOM", limit=BOM_LIMIT)
+    wanted = strictjson.loads(expected, what="the BOM", limit=BOM_LIMIT)
+    differing = (plain(sentence) for sentence in _differing(found, wanted, ""))
+    return tuple(itertools.islice(differing, PROBLEMS_SHOWN))
+
+
+def _differing(found: Json, wanted: Json, where: str) -> Iterator[str]:
+    """Yield a sentence for each member, at any depth, that differs; ``where`` is its place as a JSON pointer."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for name in sorted(found.keys() | wanted.keys()):
+            place = f"{where}/{escaped(name)}"
+            if name in found and name in wanted:
+                yield from _differing(found[name], wanted[name], place)
+            else:
+                yield f"{place} is {'missing' if name in wanted else 'nothing that the checkpoint gives'}"
+    elif isinstance(found, list) and isinstance(wanted, list):
+        for number, (one, other) in enumerate(zip(found, wanted, strict=False)):
+            yield from _differing(one, other, f"{where}/{number}")
+        if len(found) != len(wanted):
+            yield f"{where} has {len(found)} entries, the checkpoint gives {len(wanted)}"
+    elif strictjson.canonical(found) != strictjson.canonical(wanted):  # in Python True equals 1
+        yield f"{where} is {_quoted(found)}, the checkpoint gives {_quoted(wanted)}"
+
+
+def _quoted(value: Json) -> str:
+    """Return a value as JSON, shortened."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= QUOTE_LIMIT else text[:QUOTE_LIMIT] + "…"
 
 
 def _disagreements(document: dict[str, Json], inventory: Inventory, facts: Facts | None) -> Iterator[str]:
