@@ -1,4 +1,4 @@
-"""`mbom verify`: the twelve steps that decide whether a bundle and a checkpoint belong together.
+"""The twelve steps of the verification.
 
 Whoever reads this module reads the procedure: each step is one method, in order, and its number, its id and its
 place in ``verdict.STEPS`` agree. A step that finds a contradiction FAILs. One that cannot look SKIPs, and a SKIP of
@@ -6,9 +6,7 @@ something that was asked for keeps the verdict from being ``verified``. A step u
 for: a member whose digest is not the signed one is not even parsed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
 
 from mbom import __version__, bom, bundle, strictjson
@@ -18,44 +16,17 @@ from mbom.behaviour.record import Record
 from mbom.bom import BehaviourSummary
 from mbom.digest import git_blob, sha256
 from mbom.engine import Measure
-from mbom.errors import FormatError, RefusedError, UnavailableError
+from mbom.errors import FormatError, RefusedError
 from mbom.facts import Facts, read_facts
-from mbom.inventory import FileRecord, Inventory, Scan, ScanProgress, TensorRecord, scan
+from mbom.inventory import FileRecord, Inventory, Scan, ScanProgress, scan
 from mbom.inventory.record import model_object
-from mbom.signing import Statement, Subject, Verifier, oms
+from mbom.signing import Statement, Verifier, oms
 from mbom.source import Source
-from mbom.verdict import STEPS, Check, Verdict
-
-NAMED = 3  # how many differing names a detail spells out before it counts the rest
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expectation:
-    """What the caller demands of the model and of the age of its attestation; None where nothing is demanded."""
-
-    repo: str | None = None
-    revision: str | None = None
-    min_time: datetime | None = None
+from mbom.verify.asked import Challenge, Expectation
+from mbom.verify.comparing import count, differences, digests, refuse, tensor_difference
 
 
-@dataclass(frozen=True, kw_only=True)
-class Challenge:
-    """What the caller asks of the checkpoint and of a second copy at once, so that nobody could prepare the answer.
-
-    Attributes:
-        nonce: what the caller made up.
-        measure: the behaviour pass under that nonce, for the checkpoint.
-        reference: a copy that the caller trusts, or the folder of a record that answers the same nonce.
-        measure_reference: the behaviour pass under that nonce, for a reference that is a copy.
-    """
-
-    nonce: str
-    measure: Measure
-    reference: Source | Path
-    measure_reference: Measure
-
-
-class _Skip(Exception):  # noqa: N818  # it is no error: a step says with it that it cannot look
+class Skip(Exception):  # noqa: N818  # it is no error: a step says with it that it cannot look
     """Ends a step that cannot look; ``asked`` as in ``Check``."""
 
     def __init__(self, detail: str, *, asked: bool = True) -> None:
@@ -63,59 +34,7 @@ class _Skip(Exception):  # noqa: N818  # it is no error: a step says with it tha
         self.asked = asked
 
 
-def verify(
-    folder: Path,
-    *,
-    verifier: Verifier,
-    checkpoint: Source | None = None,
-    measure: Measure | None = None,
-    asked: Challenge | None = None,
-    expected: Expectation | None = None,
-    on_scan: Callable[[ScanProgress], None] | None = None,
-) -> Verdict:
-    """Check a bundle, and a checkpoint against it where one is given, without any network for local ones.
-
-    Args:
-        folder: the bundle.
-        verifier: whom the caller trusts; nothing in the bundle can add to it.
-        checkpoint: the files to hold against the signed ones.
-        measure: runs the behaviour pass again; None when the caller does not ask for it.
-        asked: a challenge to the checkpoint and to a reference; None when the caller does not ask for it.
-        expected: what the caller demands besides.
-        on_scan: called while the checkpoint is read, and a reference that is one.
-
-    Raises:
-        StorageError: when the bundle cannot be read at all.
-        AccessError: when the checkpoint's source wants another identity.
-    """
-    procedure = _Procedure(
-        folder=folder,
-        verifier=verifier,
-        checkpoint=checkpoint,
-        measure=measure,
-        asked=asked,
-        expected=expected or Expectation(),
-        on_scan=on_scan,
-    )
-    checks = [_run(step, getattr(procedure, step.replace("-", "_"))) for step in STEPS]
-    return Verdict(
-        checks=tuple(replace(check, comparison=procedure.comparisons.get(check.id)) for check in checks),
-        model=procedure.model(),
-    )
-
-
-def _run(step: str, look: Callable[[], str]) -> Check:
-    try:
-        return Check(id=step, outcome="PASS", detail=look())
-    except _Skip as skip:
-        return Check(id=step, outcome="SKIP", detail=str(skip), asked=skip.asked)
-    except RefusedError as error:
-        return Check(id=step, outcome="FAIL", detail=str(error))
-    except UnavailableError as error:
-        return Check(id=step, outcome="SKIP", detail=f"could not be checked: {error}")
-
-
-class _Procedure:
+class Procedure:
     """The state that steps hand on: everything in it has been vouched for by the step that set it."""
 
     def __init__(
@@ -164,7 +83,7 @@ class _Procedure:
                 raise RefusedError(f"{required} is missing")
         if (bundle.BEHAVIOUR in self.members) != (bundle.BEHAVIOUR_NUMBERS in self.members):
             raise RefusedError(f"{bundle.BEHAVIOUR} and {bundle.BEHAVIOUR_NUMBERS} belong together, one is missing")
-        return f"{_count(len(self.members), 'member')}"
+        return f"{count(len(self.members), 'member')}"
 
     # ---- 2 ----
     def signature(self) -> str:
@@ -180,7 +99,7 @@ class _Procedure:
 
     def _signed(self) -> tuple[Statement, Attestation]:
         if self.statement is None or self.attestation is None:
-            raise _Skip("there is no verified statement to hold it against")
+            raise Skip("there is no verified statement to hold it against")
         return self.statement, self.attestation
 
     # ---- 3 ----
@@ -200,46 +119,46 @@ class _Procedure:
             *(f"{name} is not listed" for name in sorted(others - signed.keys())),
             *(f"{name} is not the signed one" for name in sorted((signed.keys() & others) - equal)),
         ]
-        _refuse(problems)
+        refuse(problems)
         return f"{len(equal)} of {len(signed)} digests"
 
     def _member(self, name: str) -> bytes:
         """Return a member that step 3 vouched for."""
         if name not in self.members:
-            raise _Skip(f"{name} is not in the bundle")
+            raise Skip(f"{name} is not in the bundle")
         if name not in self.evident:
-            raise _Skip(f"{name} is not the signed one, so it is not read")
+            raise Skip(f"{name} is not the signed one, so it is not read")
         return self.members[name]
 
     # ---- 4 ----
     def files(self) -> str:
         """Subjects = inventory = checkpoint on disk."""
         statement, attestation = self._signed()
-        subjects = _digests(statement.subjects)
+        subjects = digests(statement.subjects)
         inventory = Inventory.from_bytes(self._member(bundle.INVENTORY))
         listed = {file.name: file.sha256 for file in inventory.files}
-        _refuse(_differences(subjects, listed, "the inventory"))
+        refuse(differences(subjects, listed, "the inventory"))
         if inventory.digest != attestation.model_digest:
             raise RefusedError(f"the model digest is {inventory.digest}, signed {attestation.model_digest}")
         if inventory.origin != attestation.origin:
             raise RefusedError("the inventory is of another repository or revision than the statement")
         self.inventory = inventory
         if self.checkpoint is None:
-            raise _Skip("no checkpoint was given", asked=False)
+            raise Skip("no checkpoint was given", asked=False)
         self.on_disk = scan(self.checkpoint, progress=self.on_scan)
         declared = self._hold_against(self.on_disk, "the checkpoint")
         self.is_signed_one = True
-        also = f", {_count(declared, 'declared file')} of other weight sets as advertised" if declared else ""
-        return f"{_count(len(subjects), 'file')}, every digest as signed{also}"
+        also = f", {count(declared, 'declared file')} of other weight sets as advertised" if declared else ""
+        return f"{count(len(subjects), 'file')}, every digest as signed{also}"
 
     def _hold_against(self, copy: Scan, where: str) -> int:
         """Refuse a copy whose files are not the signed ones; return how many declared files it has besides."""
         statement, _ = self._signed()
-        subjects = _digests(statement.subjects)
+        subjects = digests(statement.subjects)
         found = {file.name: file for file in copy.inventory.files}
         declared = {name for name, file in found.items() if name not in subjects and self._is_declared(file, copy)}
         present = {name: file.sha256 for name, file in found.items() if name not in declared}
-        _refuse(_differences(subjects, present, where))
+        refuse(differences(subjects, present, where))
         return len(declared)
 
     def _is_declared(self, file: FileRecord, copy: Scan) -> bool:
@@ -256,14 +175,14 @@ class _Procedure:
 
     def _inventory(self) -> Inventory:
         if self.inventory is None:
-            raise _Skip("the inventory is not vouched for")
+            raise Skip("the inventory is not vouched for")
         return self.inventory
 
     def _disk(self) -> Scan:
         if self.checkpoint is None:
-            raise _Skip("no checkpoint was given", asked=False)
+            raise Skip("no checkpoint was given", asked=False)
         if self.on_disk is None:
-            raise _Skip("the checkpoint was not read")
+            raise Skip("the checkpoint was not read")
         return self.on_disk
 
     # ---- 5 ----
@@ -275,29 +194,29 @@ class _Procedure:
             *(f"{name} is missing" for name in sorted(signed.keys() - found.keys())),
             *(f"{name} is not signed" for name in sorted(found.keys() - signed.keys())),
             *(
-                f"{name} {_tensor_difference(signed[name], found[name])}"
+                f"{name} {tensor_difference(signed[name], found[name])}"
                 for name in sorted(signed.keys() & found.keys())
                 if signed[name] != found[name]
             ),
         ]
-        _refuse(problems, rest=f"{len(signed) - len(problems)} of {len(signed)} equal")
-        return f"{_count(len(signed), 'tensor')}, every digest as signed"
+        refuse(problems, rest=f"{len(signed) - len(problems)} of {len(signed)} equal")
+        return f"{count(len(signed), 'tensor')}, every digest as signed"
 
     # ---- 6 ----
     def model_sig(self) -> str:
         """The OpenSSF Model Signing signature verifies with the same signer over the same files."""
         statement, _ = self._signed()
         manifest = self.verifier.verify_oms(self._member(bundle.MODEL_SIGNATURE))
-        covered = _digests([subject for subject in statement.subjects if not oms.is_left_out(subject.name)])
-        _refuse(_differences(covered, _digests(manifest.resources), bundle.MODEL_SIGNATURE))
+        covered = digests([subject for subject in statement.subjects if not oms.is_left_out(subject.name)])
+        refuse(differences(covered, digests(manifest.resources), bundle.MODEL_SIGNATURE))
         ignored = len(statement.subjects) - len(covered)
-        return f"{_count(len(covered), 'file')}" + (f", {ignored} ignored as its default is" if ignored else "")
+        return f"{count(len(covered), 'file')}" + (f", {ignored} ignored as its default is" if ignored else "")
 
     # ---- 7 ----
     def shards(self) -> str:
         """Every weight file's own signature verifies over the digest in the statement; there are no others."""
         statement, _ = self._signed()
-        subjects = _digests(statement.subjects)
+        subjects = digests(statement.subjects)
         weights = [file.name for file in self._inventory().weight_files]
         present = {name for name in self.members if name.startswith(bundle.SHARD_FOLDER)}
         for name in weights:
@@ -308,7 +227,7 @@ class _Procedure:
         strangers = present - {bundle.shard_member(name) for name in weights}
         if strangers:
             raise RefusedError(f"{min(strangers)} belongs to no weight file")
-        return f"{_count(len(weights), 'signature')}"
+        return f"{count(len(weights), 'signature')}"
 
     # ---- 8 ----
     def bom(self) -> str:
@@ -316,7 +235,7 @@ class _Procedure:
         statement, attestation = self._signed()
         data = self._member(bundle.BOM)
         facts = self._facts()
-        _refuse(list(bom.check(data, self._inventory(), facts)))
+        refuse(list(bom.check(data, self._inventory(), facts)))
         told = self._built_again(data, facts, attestation) if facts is not None else ""
         own = self.verifier.verify_statement(
             self._member(bundle.BOM_SIGNATURE), predicate_type=BOM_PREDICATE_TYPE, what=bundle.BOM_SIGNATURE
@@ -324,7 +243,7 @@ class _Procedure:
         # As canonical bytes, because in Python True equals 1.
         if strictjson.canonical(own.predicate) != strictjson.canonical(strictjson.loads(data, what=bundle.BOM)):
             raise RefusedError(f"{bundle.BOM_SIGNATURE} signs another BOM")
-        if _digests(own.subjects) != _digests(statement.subjects):
+        if digests(own.subjects) != digests(statement.subjects):
             raise RefusedError(f"{bundle.BOM_SIGNATURE} is about other files than the attestation")
         self.bom_is_sound = True
         return f"CycloneDX 1.7, agrees with the inventory{told}"
@@ -338,7 +257,7 @@ class _Procedure:
             return f"; made by mbom {attestation.tool_version}, so this version ({__version__}) did not build it again"
         try:
             record = self._record()
-        except (FormatError, _Skip):
+        except (FormatError, Skip):
             return "; not built again, because the behaviour record cannot be read"  # step 9 says why
         again = bom.build(
             inventory=self._inventory(),
@@ -347,7 +266,7 @@ class _Procedure:
             tool_version=attestation.tool_version,
             created=attestation.time,
         )
-        _refuse(list(bom.contradictions(data, again)))
+        refuse(list(bom.contradictions(data, again)))
         return " and with the checkpoint in every field"
 
     def _facts(self) -> Facts | None:
@@ -372,17 +291,17 @@ class _Procedure:
         described = self._member(bundle.BOM) if self.bom_is_sound else None
         record = self._record()
         if record is None:
-            _refuse(bom.check_behaviour(described, None) if described is not None else ())
-            raise _Skip("the attester recorded no behaviour", asked=self.measure is not None)
+            refuse(bom.check_behaviour(described, None) if described is not None else ())
+            raise Skip("the attester recorded no behaviour", asked=self.measure is not None)
         self._hold_record_against(record, "the record")
         if record.challenge is not None:
             raise RefusedError("the record answers a challenge; only the fixed one belongs into a bundle")
         coverage = record.coverage
         if described is not None:
-            _refuse(bom.check_behaviour(described, self._summary(record)))
+            refuse(bom.check_behaviour(described, self._summary(record)))
         self.record = record
         reached = f", {coverage.experts_reached} of {coverage.experts} experts reached" if coverage.experts else ""
-        return f"{record.positions:,} positions, {_count(coverage.layers, 'layer')}{reached}"
+        return f"{record.positions:,} positions, {count(coverage.layers, 'layer')}{reached}"
 
     def _hold_record_against(self, record: Record, what: str) -> None:
         """Refuse a record of another model than the signed one, or of a part of it."""
@@ -397,11 +316,11 @@ class _Procedure:
     def behaviour(self) -> str:
         """The checkpoint at hand computes the recorded numbers; only ``match`` passes."""
         if self.measure is None:
-            raise _Skip("not asked for (--behaviour)", asked=False)
+            raise Skip("not asked for (--behaviour)", asked=False)
         if self.checkpoint is None:
-            raise _Skip("there is no checkpoint to measure")
+            raise Skip("there is no checkpoint to measure")
         if self.record is None:
-            raise _Skip("there is no record to compare with")
+            raise Skip("there is no record to compare with")
         on_disk = self._disk()
         return self._judge("behaviour", self.record, self.measure(on_disk.paths, on_disk.inventory))
 
@@ -412,7 +331,7 @@ class _Procedure:
         if comparison.verdict == "match":
             return told
         if comparison.verdict == "inconclusive":
-            raise _Skip(told)
+            raise Skip(told)
         raise RefusedError(told)
 
     # ---- 11 ----
@@ -420,7 +339,7 @@ class _Procedure:
         """Repository, revision and age are what the caller demanded."""
         expected = self.expected
         if expected == Expectation():
-            raise _Skip("nothing was demanded", asked=False)
+            raise Skip("nothing was demanded", asked=False)
         _, attestation = self._signed()
         origin = attestation.origin
         if expected.repo is not None and origin.repo != expected.repo:
@@ -441,9 +360,9 @@ class _Procedure:
         The bundle's own record is not asked: it was made before anybody knew the nonce.
         """
         if self.asked is None:
-            raise _Skip("not asked for (--challenge)", asked=False)
+            raise Skip("not asked for (--challenge)", asked=False)
         if self.checkpoint is None:
-            raise _Skip("there is no checkpoint to measure")
+            raise Skip("there is no checkpoint to measure")
         on_disk = self._disk()
         if not self.is_signed_one:
             raise RefusedError(
@@ -471,41 +390,3 @@ class _Procedure:
         """Measure the signed files of a copy, bound to the digests that were signed."""
         inventory = self._inventory()
         return measure({file.name: copy.paths[file.name] for file in inventory.files}, inventory)
-
-
-def _digests(subjects: Sequence[Subject]) -> dict[str, str]:
-    return {subject.name: subject.sha256 for subject in subjects}
-
-
-def _differences(signed: Mapping[str, str], found: Mapping[str, str], where: str) -> list[str]:
-    """Name every file that is missing, extra or different between two tables of SHA-256 by name."""
-    return [
-        *(f"{name} is missing from {where}" for name in sorted(signed.keys() - found.keys())),
-        *(f"{name} in {where} is not signed" for name in sorted(found.keys() - signed.keys())),
-        *(
-            f"{name}: sha256 {found[name][:12]}… in {where}, signed {signed[name][:12]}…"
-            for name in sorted(signed.keys() & found.keys())
-            if found[name] != signed[name]
-        ),
-    ]
-
-
-def _tensor_difference(signed: TensorRecord, found: TensorRecord) -> str:
-    if (found.dtype, found.shape) != (signed.dtype, signed.shape):
-        return f"is {found.dtype} {list(found.shape)}, signed {signed.dtype} {list(signed.shape)}"
-    if found.blake3 != signed.blake3:
-        return "differs"
-    return f"lies at {found.file}:{found.start}, signed {signed.file}:{signed.start}"
-
-
-def _refuse(problems: Sequence[str], *, rest: str = "") -> None:
-    """Raise with the first problems spelled out and the others counted, if there are any."""
-    if not problems:
-        return
-    named = "; ".join(problems[:NAMED])
-    more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
-    raise RefusedError(f"{named}{more}" + (f" ({rest})" if rest else ""))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
