@@ -1,7 +1,6 @@
 """What people see: lines, tables and progress bars, with everything hostile escaped."""
 
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from rich.text import Text
 
 from mbom.engine import MeasureProgress
 from mbom.inventory import Finding, ScanProgress
+from mbom.printable import printable
 from mbom.verdict import Verdict
 
 COLOURS = {
@@ -37,12 +37,8 @@ WORTH_LINES = 1_000_000_000  # bytes; what is hashed in a second needs no report
 
 
 def plain(text: str) -> str:
-    """Escape what could move the cursor, hide or reorder text: control, format and bidirectional characters."""
-    return "".join(
-        char if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-        else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in text
-    )  # fmt: skip
+    """Escape what could move the cursor, hide or reorder text, in one line or several."""
+    return printable(text, keep="\n")
 
 
 def size(number: int) -> str:

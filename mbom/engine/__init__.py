@@ -186,7 +186,7 @@ def _deployed(
             answer = process.run("deployed", request, limits=limits)
             return Deployed.from_fields(Fields(answer, "the deployed process"))
         except (EngineError, FormatError) as error:
-            return Deployed(dtype=dtype, device=device, reason=process.printable(str(error))[:TEXT_LIMIT])
+            return Deployed(dtype=dtype, device=device, reason=process.one_line(str(error))[:TEXT_LIMIT])
 
 
 def run_prompts(

@@ -27,6 +27,7 @@ from typing import Literal
 from mbom import errors, strictjson
 from mbom.engine import child
 from mbom.errors import EngineError, FormatError, MbomError
+from mbom.printable import printable
 from mbom.strictjson import Fields, Json
 
 Task = Literal["render", "measure", "deployed"]
@@ -227,10 +228,10 @@ class _Conversation:
         """Return the error for a process that ended with ``status`` and brought no result."""
         words = self._stderr.decode("utf-8", errors="replace").strip()
         ending = "ran out of memory" if _NO_MEMORY.search(words) else _ending(status, self.limits)
-        last = printable(_FRAMES.sub("", words))
+        last = one_line(_FRAMES.sub("", words))
         error = EngineError(f"the {self.name} process {ending}" + (f"; it said: {last}" if last else ""))
-        if last != printable(words):
-            error.add_note("\n".join(printable(line) for line in words.splitlines()))  # a traceback shows notes
+        if last != one_line(words):
+            error.add_note("\n".join(one_line(line) for line in words.splitlines()))  # a traceback shows notes
         return error
 
     def _keep(self, data: bytes) -> bool:
@@ -294,8 +295,8 @@ def _error(fields: Fields) -> MbomError:
     fields.end()
     known = getattr(errors, kind, None)
     if not (isinstance(known, type) and issubclass(known, MbomError)):
-        raise FormatError(f"{fields.what}: {printable(kind)[:80]} is no class of error")
-    return known(printable(message)[:STDERR_KEPT])
+        raise FormatError(f"{fields.what}: {one_line(kind)[:80]} is no class of error")
+    return known(one_line(message)[:STDERR_KEPT])
 
 
 def _ending(status: int, limits: Limits) -> str:
@@ -312,7 +313,6 @@ def _ending(status: int, limits: Limits) -> str:
         return f"was ended by signal {-status}"
 
 
-def printable(text: str) -> str:
+def one_line(text: str) -> str:
     """Return ``text`` on one line, with control and other invisible characters escaped."""
-    lines = " | ".join(line.strip() for line in text.splitlines() if line.strip())
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in lines)
+    return printable(" | ".join(line.strip() for line in text.splitlines() if line.strip()))

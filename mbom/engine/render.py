@@ -78,7 +78,7 @@ def render(
     try:
         answer = process.run("render", request, limits=LIMITS, progress=note)
     except EngineError as error:
-        raise EngineError(f"{process.printable(stage)[:120]}: {error}") from error
+        raise EngineError(f"{process.one_line(stage)[:120]}: {error}") from error
     try:
         return _prompts(answer, vocabulary)
     except FormatError as error:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from mbom.errors import RefusedError
 from mbom.inventory.record import Finding, Severity
+from mbom.printable import printable
 
 SHOWN = 5  # how many names one finding spells out; the rest is a number, so that a hostile index cannot fill a report
 NAMED = 3  # how many findings a refusal spells out before it counts the rest
@@ -74,8 +75,7 @@ def finding(kind: str, path: str, detail: str) -> Finding:
 
 def plain(text: str) -> str:
     """Return a text that may quote hostile names with everything unprintable escaped, shortened to ``DETAIL_LIMIT``."""
-    if not text.isprintable():
-        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    text = printable(text)
     return text if len(text) <= DETAIL_LIMIT else text[: DETAIL_LIMIT - 1] + "…"
 
 

@@ -16,7 +16,7 @@ from typing import cast
 import pytest
 
 from mbom.engine import process
-from mbom.engine.process import Limits, printable, run_module
+from mbom.engine.process import Limits, one_line, run_module
 from mbom.errors import ChangedError, EngineError, FormatError, SourceError
 from mbom.strictjson import Json
 
@@ -513,4 +513,4 @@ def test_no_descriptor_is_left_open_by_success_or_failure(probe: Probe) -> None:
 
 
 def test_text_for_messages_has_no_characters_that_a_terminal_obeys() -> None:
-    assert printable("a\n\n b\t\x1b[31m\u202e\x9b é") == "a | b\\t\\x1b[31m\\u202e\\x9b é"
+    assert one_line("a\n\n b\t\x1b[31m\u202e\x9b é") == "a | b\\t\\x1b[31m\\u202e\\x9b é"
