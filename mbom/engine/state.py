@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from mbom import strictjson, tensorfile
 from mbom.behaviour.sketches import Sketched
 from mbom.digest import sha256
+from mbom.engine import FILE_LIMIT
 from mbom.engine.checkpoint import Checkpoint
 from mbom.engine.sidefiles import content
 from mbom.engine.sketch import Change, Sketches
@@ -34,7 +35,6 @@ from mbom.strictjson import Fields, Json
 SCHEMA = "urn:mbom:measure-state:v1"
 JSON_NAME = "state.json"
 JSON_LIMIT = 64 << 20
-NUMBERS_LIMIT = 2 << 30
 
 DTYPES = {"F64": "<f8", "I64": "<i8"}
 
@@ -190,7 +190,7 @@ def _entry(change: Change) -> dict[str, Json]:
 
 
 def _read(path: Path, digest: str) -> dict[str, Array]:
-    data = content(path, NUMBERS_LIMIT)
+    data = content(path, FILE_LIMIT)
     if sha256(data) != digest:
         raise FormatError(f"{path.name}: its SHA-256 is not the one that {JSON_NAME} gives")
     # A copy, because what is read from bytes cannot be written to.
