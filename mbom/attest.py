@@ -8,6 +8,7 @@ from pathlib import Path
 from mbom import __version__, bom, bundle, strictjson
 from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, Evidence
 from mbom.behaviour.record import Record
+from mbom.bom import Given
 from mbom.digest import sha256
 from mbom.engine import Measure
 from mbom.facts import Facts, Survey, survey
@@ -33,6 +34,7 @@ def attest(
     created: datetime,
     signer: Signer | None,
     measure: Measure | None,
+    given: Given | None = None,
     everything: bool = False,
     force: bool = False,
     on_scan: Callable[[ScanProgress], None] | None = None,
@@ -46,6 +48,7 @@ def attest(
         created: the time to state, in UTC.
         signer: None leaves the bundle unsigned.
         measure: None leaves the behaviour out.
+        given: what the BOM is to say besides, which no checkpoint can confirm.
         everything: take every weight set, not only the one that would be loaded.
         force: replace a bundle that is at ``folder``.
         on_scan: called while files are fetched and hashed.
@@ -59,18 +62,19 @@ def attest(
     surveyed = survey(source, everything=everything, progress=on_scan)
     if on_survey is not None:
         on_survey(surveyed)
-    inventory, facts = surveyed.inventory, surveyed.facts
+    inventory = surveyed.inventory
     refuse_errors(inventory.findings)
     record = measure(surveyed.paths, inventory) if measure is not None else None
-    members = _describe(inventory, facts, record, created)
+    members = _describe(surveyed, record, created, given)
     if signer is not None:
         members |= _sign(inventory, members, signer, created)
     bundle.write(folder, members, force=force)
-    return Attested(members=members, inventory=inventory, facts=facts, record=record)
+    return Attested(members=members, inventory=inventory, facts=surveyed.facts, record=record)
 
 
-def _describe(inventory: Inventory, facts: Facts, record: Record | None, created: datetime) -> dict[str, bytes]:
+def _describe(surveyed: Survey, record: Record | None, created: datetime, given: Given | None) -> dict[str, bytes]:
     """Return the members that hold facts: inventory, behaviour record, BOM."""
+    inventory = surveyed.inventory
     members = {bundle.INVENTORY: inventory.to_bytes()}
     summary = None
     if record is not None:
@@ -78,7 +82,12 @@ def _describe(inventory: Inventory, facts: Facts, record: Record | None, created
         members[bundle.BEHAVIOUR_NUMBERS] = record.to_safetensors()
         summary = bom.BehaviourSummary.of(record, members[bundle.BEHAVIOUR])
     members[bundle.BOM] = bom.build(
-        inventory=inventory, facts=facts, behaviour=summary, tool_version=__version__, created=created
+        inventory=inventory,
+        facts=surveyed.facts,
+        behaviour=summary,
+        tool_version=__version__,
+        created=created,
+        given=given,
     )
     return members
 

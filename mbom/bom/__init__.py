@@ -6,7 +6,8 @@ is never loaded and rewritten through it: ``build`` writes once, ``check`` reads
 
 from mbom.bom.build import build
 from mbom.bom.check import check, check_behaviour, contradictions
+from mbom.bom.given import Author, Given
 from mbom.bom.lint import lint
 from mbom.bom.modelcard import BehaviourSummary
 
-__all__ = ["BehaviourSummary", "build", "check", "check_behaviour", "contradictions", "lint"]
+__all__ = ["Author", "BehaviourSummary", "Given", "build", "check", "check_behaviour", "contradictions", "lint"]

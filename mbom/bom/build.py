@@ -22,9 +22,11 @@ from packageurl import PackageURL
 
 from mbom import strictjson
 from mbom.bom import identity
+from mbom.bom.given import Given
 from mbom.bom.lint import lint
 from mbom.bom.mediatype import media_type
 from mbom.bom.modelcard import BehaviourSummary, model_card
+from mbom.bom.parts import join
 from mbom.bom.schema import schema_problems
 from mbom.errors import FormatError
 from mbom.facts.card import CARD
@@ -40,7 +42,13 @@ _LINK = re.compile(rf"https?://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?(?:/{_PART})?(?:\
 
 
 def build(
-    *, inventory: Inventory, facts: Facts, behaviour: BehaviourSummary | None, tool_version: str, created: datetime
+    *,
+    inventory: Inventory,
+    facts: Facts,
+    behaviour: BehaviourSummary | None,
+    tool_version: str,
+    created: datetime,
+    given: Given | None = None,
 ) -> bytes:
     """Return bom.cdx.json.
 
@@ -50,6 +58,7 @@ def build(
         behaviour: None where no behaviour was recorded; the BOM then says so.
         tool_version: mbom's own.
         created: the time to state, with its zone; whole seconds of it are used.
+        given: what no checkpoint can confirm; None where there is nothing of that.
 
     Raises:
         FormatError: when the checkpoint cannot be described in a valid document, because it has too many files.
@@ -64,6 +73,8 @@ def build(
     }
     injected[model.bom_ref.value] = {"modelCard": model_card(facts, behaviour)}
     _inject(document, injected)
+    if given is not None and given.author is not None:
+        join(document, {"metadata": {"authors": [given.author.to_dict()]}})
     document["compositions"] = [
         {"aggregate": "complete", "assemblies": [model.bom_ref.value]},  # every file of the checkpoint is listed
         {"aggregate": "unknown", "dependencies": [model.bom_ref.value]},  # training data: only what the card names

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mbom import attest as verb
-from mbom import engine
+from mbom import bom, engine
 from mbom.cli import folders, options, trust
 from mbom.cli.console import Display, shown, size
 from mbom.cli.summary import headline, outcome
@@ -38,6 +38,7 @@ def created() -> datetime:
 @click.option("--unsigned", is_flag=True, help="Write a bundle without signatures; verify will refuse it.")
 @click.option("--no-behaviour", is_flag=True, help="Leave out the behaviour pass.")
 @click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
+@click.option("--author", metavar="NAME", help="Who stands behind the BOM: NAME or 'NAME <EMAIL>'.")
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
 @options.sensitivity
 @options.deployed
@@ -53,6 +54,7 @@ def attest(
     unsigned: bool,
     no_behaviour: bool,
     everything: bool,
+    author: str | None,
     force: bool,
     sensitivity: int,
     deployed: str | None,
@@ -76,6 +78,7 @@ def attest(
         raise UsageError("--key and --unsigned exclude each other")
     if not no_behaviour and (missing := engine.available()) is not None:
         raise EngineError(f"{missing}, or leave the behaviour out with --no-behaviour")
+    given = bom.Given(author=bom.Author.parse(author) if author is not None else None)
     display = Display(quiet=quiet)
     signer = None if unsigned else trust.signer(key, display)
     with display.scanning() as on_scan, display.measuring() as on_measure:
@@ -97,6 +100,7 @@ def attest(
                 progress=on_measure,
                 time_limit=time_limit,
             ),
+            given=given,
             everything=everything,
             force=force,
             on_scan=on_scan,

@@ -13,7 +13,7 @@ from mbom import __version__, bom, bundle, strictjson
 from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, format_time
 from mbom.behaviour.compare import Comparison, compare
 from mbom.behaviour.record import Record
-from mbom.bom import BehaviourSummary
+from mbom.bom import BehaviourSummary, Given
 from mbom.digest import git_blob, sha256
 from mbom.engine import Measure
 from mbom.errors import FormatError, RefusedError
@@ -259,12 +259,15 @@ class Procedure:
             record = self._record()
         except (FormatError, Skip):
             return "; not built again, because the behaviour record cannot be read"  # step 9 says why
+        document = strictjson.loads(data, what=bundle.BOM)
+        assert isinstance(document, dict)  # ``bom.check`` says so
         again = bom.build(
             inventory=self._inventory(),
             facts=facts,
             behaviour=self._summary(record),
             tool_version=attestation.tool_version,
             created=attestation.time,
+            given=Given.read(document),
         )
         refuse(list(bom.contradictions(data, again)))
         return " and with the checkpoint in every field"
