@@ -37,7 +37,8 @@ lint: $(VENV)/developer
 
 test: lint
 	@rm -f .coverage .coverage.*
-	$(BIN)/python .ci/offline.py $(BIN)/python -m pytest --cov --cov-report= -m 'not slow and not gpu and not online'
+	$(BIN)/python .ci/offline.py $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal \
+	    --cov --cov-report= -m 'not slow and not gpu and not online'
 	$(BIN)/python -m coverage report --skip-covered --fail-under=93
 
 test-slow: $(VENV)/developer
