@@ -154,10 +154,11 @@ def _note(pointer: str, notes: Mapping[str, str]) -> str:
 def _legend() -> Iterator[str]:
     yield "## How to read this"
     yield ""
-    yield f"- {Status.VERIFIED}: mbom computed it from the bytes of the checkpoint, or the BOM shows it."
+    yield f"- {Status.VERIFIED}: mbom computed it from the bytes of the checkpoint, if the BOM is signed by whom you"
+    yield "  trust to have run it; or the BOM shows it."
     yield f"- {Status.DECLARED}: somebody's word, stated in the BOM. Nothing in it shows that it is true."
     yield f"- {Status.UNDISCLOSED}: the BOM does not say."
     yield f"- {Status.INAPPLICABLE}: the question makes no sense here, for the reason given."
     yield "- AIO: AI Office. NCAs: national competent authorities. DPs: downstream providers. A mark in brackets is"
-    yield "  inferred from Annexes XI and XII of the AI Act, a question mark is not known: check both in the form itself."
+    yield "  inferred from Annexes XI and XII of the AI Act and a question mark is not known: check them in the form."
     yield "- Places are JSON pointers into the BOM."

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from mbom.bom.coverage import models, systems
-from mbom.bom.coverage.answers import Answer, datum, settle
+from mbom.bom.coverage.answers import Answer, settle
 from mbom.bom.coverage.datasets import datasets
 from mbom.bom.coverage.documents import ancestors
 from mbom.bom.coverage.view import View
@@ -49,11 +49,7 @@ def distribution(view: View) -> Answer:
 def additional_assets(view: View) -> Answer:
     """What else is there besides the weights, as the openness of the model was judged."""
     wanted = tuple(f"openness:{asset}" for asset in _ASSETS)
-    found = [
-        datum(node.pointer, f"{label.removeprefix('openness:')}: {node.text}", verified=view.ours)
-        for label, node in view.model.prefixed(*wanted)
-        if node.text
-    ]
+    found = view.labelled(view.model.prefixed(*wanted), computed=True)
     return settle(found, lacking="the BOM does not say what else is available")
 
 
@@ -74,10 +70,10 @@ def intended_uses(view: View) -> Answer:
 
 def hardware(view: View) -> Answer:
     """Accelerators that the weights fit on, by arithmetic, and what the behaviour pass ran on."""
-    fits = [node for label, node in view.card.prefixed("footprint:") if "accelerator" in label or "fits" in label]
+    fits = [pair for pair in view.card.prefixed("footprint:") if "accelerator" in pair[0] or "fits" in pair[0]]
     ran = systems.hardware(view)
     return settle(
-        view.computed(fits) + [item for item in ran.data if ran.disclosed],
+        view.labelled(fits, computed=True) + [item for item in ran.data if ran.disclosed],
         lacking="the BOM does not say what hardware the model needs",
     )
 

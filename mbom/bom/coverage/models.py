@@ -9,6 +9,7 @@ from mbom.bom.properties import decimal
 # How other generators name a property that holds a number of parameters.
 _PARAMETERS = re.compile(r"(?:\A|[^a-z])(?:num_?|total_?)?param(?:eter)?s?(?:_?count)?(?:\Z|[^a-z])", re.IGNORECASE)
 _CONTEXT = ("architecture:context-length", "architecture:vocabulary", "tokenizer:class")
+_ACTIVE = "parameters:active"
 _UNNAMED_LICENCE = "other"  # what the hub calls a licence that it has no id for
 
 
@@ -123,7 +124,7 @@ def architecture(view: View) -> Answer:
     nodes = [view.parameters[member] for member in ("architectureFamily", "modelArchitecture")]
     return settle(
         view.stated(nodes),
-        also=view.stated(node for _, node in view.card.prefixed("architecture:")),
+        also=view.labelled(view.card.prefixed("architecture:"), computed=False),
         lacking="the BOM does not name the architecture",
     )
 
@@ -131,12 +132,12 @@ def architecture(view: View) -> Answer:
 def properties(view: View) -> Answer:
     """Architecture and number of parameters."""
     known = architecture(view)
-    counted = _size(view) or view.stated(
-        entry["value"]
+    counted = _size(view) or [
+        datum(entry["value"].pointer, f"{entry['name'].text}: {entry['value'].text}", verified=False)
         for home in (view.card, view.model)
         for entry in home["properties"].each()
-        if _PARAMETERS.search(entry["name"].text)
-    )
+        if entry["value"].text and _PARAMETERS.search(entry["name"].text)
+    ]
     return settle(
         list(known.data) if known.disclosed else [],
         counted,
@@ -148,9 +149,17 @@ def size(view: View) -> Answer:
     """The exact number of parameters, as counted from the tensors."""
     return settle(
         _size(view),
-        also=view.computed(view.card.named("parameters:active")),
+        also=view.labelled(
+            (pair for pair in view.card.prefixed(_ACTIVE) if pair[0] == _ACTIVE),
+            computed=True,
+        ),
         lacking="the BOM does not give an exact number of parameters",
     )
+
+
+def size_range(view: View) -> Answer:
+    """The same number, for whoever is to know only roughly."""
+    return settle(_size(view), lacking="the BOM does not give an exact number of parameters")
 
 
 def _size(view: View) -> list[Datum]:
@@ -186,11 +195,7 @@ def io(view: View) -> Answer:
 def _context(view: View) -> list[Datum]:
     """Return how much the model reads at once, and in what units, by name."""
     found = [*view.card.prefixed(*_CONTEXT), *view.model.prefixed(*_CONTEXT)]
-    return [
-        datum(node.pointer, f"{name.rpartition(':')[2]} {node.text}", verified=False)
-        for name, node in found
-        if name in _CONTEXT and node.text
-    ]
+    return view.labelled(((name, node) for name, node in found if name in _CONTEXT), computed=False)
 
 
 def training(view: View) -> Answer:

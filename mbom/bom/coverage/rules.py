@@ -75,6 +75,7 @@ RULES: Mapping[str, Rule] = {
         ("model-architecture", "architecture", models.architecture),
         ("model-properties", "architecture and parameters", models.properties),
         ("model-size", "number of parameters", models.size),
+        ("model-size-range", "range of the number of parameters", models.size_range),
         ("model-io", "input and output", models.io),
         ("input-modalities", "input modalities", models.inputs),
         ("output-modalities", "output modalities", models.outputs),

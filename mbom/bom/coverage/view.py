@@ -157,3 +157,11 @@ class View:
     def computed(self, nodes: Iterable[Node]) -> list[Datum]:
         """Return what the nodes say, as computed where mbom made the BOM."""
         return [datum(node.pointer, node.text, verified=self.ours) for node in nodes if node.text]
+
+    def labelled(self, pairs: "Iterable[tuple[str, Node]]", *, computed: bool) -> list[Datum]:
+        """Return what properties say, each with the last words of its name before it."""
+        return [
+            datum(node.pointer, f"{name.partition(':')[2] or name}: {node.text}", verified=computed and self.ours)
+            for name, node in pairs
+            if node.text
+        ]

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import click
 
-from mbom.bom.coverage import KEYS, Coverage, coverage
+from mbom.bom.coverage import KEYS, Answer, Coverage, coverage
 from mbom.bom.reading import read_document
 from mbom.cli import options
 from mbom.cli.console import Display, plain
 from mbom.digest import sha256
 from mbom.strictjson import Json
+
+NAME_WIDTH = 44  # columns; longer names push their values to the right
+SHOWN = 6  # values of one element; --json has them all
 
 
 @click.command("coverage")
@@ -55,13 +58,16 @@ def show(display: Display, item: Coverage, *, first: bool) -> None:
         if element.group != group:
             group = element.group
             display.data(f" {group}")
-        values = "; ".join(datum.value for datum in answer.data) if answer.disclosed else ""
-        told = " - ".join(part for part in (values, answer.reason) if part)
+        told = " - ".join(part for part in (_values(answer), answer.reason) if part)
         display.data(_one_line(f"  {answer.status:<14}  {element.name:<{min(width, NAME_WIDTH)}}  {told}"))
     display.data(f" {item.total}")
 
 
-NAME_WIDTH = 44  # columns; longer names push their values to the right
+def _values(answer: Answer) -> str:
+    values = [datum.value for datum in answer.data[:SHOWN]] if answer.disclosed else []
+    if answer.disclosed and len(answer.data) > SHOWN:
+        values.append(f"and {len(answer.data) - SHOWN:,} more")
+    return "; ".join(values)
 
 
 def _one_line(text: str) -> str:
