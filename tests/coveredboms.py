@@ -80,6 +80,7 @@ MODEL_CARD: dict[str, Any] = {
     "properties": props(
         ("architecture:context-length", "131072"),
         ("footprint:accelerators", "1 x 80 GB"),
+        ("footprint:accelerators:rule", "least memory"),
         ("parameters:active", "3600000000"),
         ("parameters:total", "20900000000"),
     ),
@@ -149,7 +150,8 @@ FULL: dict[str, Any] = {
                 ("licence:restriction", "acceptable-use-policy"),
                 ("model:digest", DIGEST),
                 ("openness:class", "open weights"),
-                ("openness:datasets", "linked"),
+                ("openness:datasets", "absent: no file of the checkpoint has the name of one"),
+                ("openness:training-code", "present train.py; licence Apache-2.0; open"),
                 ("producer:country", "NO"),
                 *((f"gpai:{item}", f"words on {item}") for item in STATED),
             ),

@@ -3,12 +3,18 @@
 from collections.abc import Callable
 
 from mbom.bom.coverage import models, systems
-from mbom.bom.coverage.answers import Answer, settle
+from mbom.bom.coverage.answers import Answer, datum, settle
 from mbom.bom.coverage.datasets import datasets
 from mbom.bom.coverage.documents import ancestors
 from mbom.bom.coverage.view import View
 
-_ASSETS = ("datasets", "data", "training", "inference", "evaluation", "preprocessing", "data-card", "evaluation-data")
+# Components of the Model Openness Framework that the form means by assets besides the model, and their states.
+_ASSETS = (
+    *("datasets", "evaluation-code", "evaluation-data", "inference-code", "intermediate-parameters"),
+    *("preprocessing-code", "supporting-libraries", "training-code"),
+)
+_PRESENT, _ABSENT = "present", "absent"
+_HARDWARE = ("accelerator", "smallest")  # words of the footprint that say what the model fits on
 _ROLE = "policy"  # of a file, as the inventory tells it
 
 
@@ -47,10 +53,14 @@ def distribution(view: View) -> Answer:
 
 
 def additional_assets(view: View) -> Answer:
-    """What else is there besides the weights, as the openness of the model was judged."""
-    wanted = tuple(f"openness:{asset}" for asset in _ASSETS)
-    found = view.labelled(view.model.prefixed(*wanted), computed=True)
-    return settle(found, lacking="the BOM does not say what else is available")
+    """What else is there besides the weights; what lies in the checkpoint is shown, what is only linked is not."""
+    found = []
+    for label, node in view.model.prefixed("openness:"):
+        asset, state = label.removeprefix("openness:"), node.text.partition(" ")[0].strip(":")
+        if asset in _ASSETS and node.text and state != _ABSENT:
+            shown = view.ours and state == _PRESENT
+            found.append(datum(node.pointer, f"{asset}: {node.text}", verified=shown))
+    return settle(found, lacking="the BOM knows of nothing else that is available")
 
 
 def acceptable_use_policy(view: View) -> Answer:
@@ -70,7 +80,7 @@ def intended_uses(view: View) -> Answer:
 
 def hardware(view: View) -> Answer:
     """Accelerators that the weights fit on, by arithmetic, and what the behaviour pass ran on."""
-    fits = [pair for pair in view.card.prefixed("footprint:") if "accelerator" in pair[0] or "fits" in pair[0]]
+    fits = [pair for pair in view.card.prefixed("footprint:") if any(word in pair[0] for word in _HARDWARE)]
     ran = systems.hardware(view)
     return settle(
         view.labelled(fits, computed=True) + [item for item in ran.data if ran.disclosed],

@@ -159,9 +159,9 @@ class View:
         return [datum(node.pointer, node.text, verified=self.ours) for node in nodes if node.text]
 
     def labelled(self, pairs: "Iterable[tuple[str, Node]]", *, computed: bool) -> list[Datum]:
-        """Return what properties say, each with the last words of its name before it."""
+        """Return what properties say, each with the last words of its name before it; rules of counting aside."""
         return [
             datum(node.pointer, f"{name.partition(':')[2] or name}: {node.text}", verified=computed and self.ours)
             for name, node in pairs
-            if node.text
+            if node.text and not name.endswith(":rule")
         ]

@@ -190,6 +190,16 @@ FLIPS: dict[str, tuple[Edit, Status, set[tuple[str, str]]]] = {
         VERIFIED,
         set(),
     ),
+    "training code that is only linked": (
+        lambda d: put(model(d), "openness:training-code", "linked https://example.org; not fetched, licence unknown"),
+        DECLARED,
+        {("gpai", "additional-assets")},
+    ),
+    "no training code": (
+        lambda d: put(model(d), "openness:training-code", "absent: nothing has the name of one"),
+        UNDISCLOSED,
+        {("gpai", "additional-assets")},
+    ),
     "no hardware": (lambda d: d["components"].pop(), UNDISCLOSED, {("g7", "INF-02")}),
     "metrics of the behaviour pass alone": (
         lambda d: [

@@ -89,7 +89,7 @@ def test_a_value_comes_with_its_status_and_its_place() -> None:
     assert [_shown(cell) for cell in row[1:]] == [
         "20900000000; active: 3600000000",
         "verified",
-        "/components/0/modelCard/properties/3/value; /components/0/modelCard/properties/2/value",
+        "/components/0/modelCard/properties/4/value; /components/0/modelCard/properties/3/value",
         "(☒)",
         "(☒)",
         "(☐)",
