@@ -22,7 +22,8 @@ def joined(document: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def built() -> dict[str, Any]:
-    return boms.document(boms.build())
+    """A document to which nothing else declares anything."""
+    return joined(full())
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,15 @@ def test_every_reference_of_it_leads_somewhere(built: dict[str, Any]) -> None:
     assert {entry["requirement"] for entry in entries} == refs
     claims = {claim["bom-ref"] for claim in built["declarations"]["claims"]}
     assert {ref for entry in entries for ref in entry.get("claims", [])} == claims
-    assert lint(built) == ()
+    dangling = [problem for problem in lint(built) if "is the bom-ref of nothing" in problem]
+    assert dangling == []
+
+
+def test_it_is_part_of_every_bom() -> None:
+    document = boms.document(boms.build())
+    assert lint(document) == ()
+    standards = {item["bom-ref"] for item in document["definitions"]["standards"]}  # type: ignore[index,call-overload,union-attr]
+    assert standards >= {f"standard:{key}" for key in KEYS}
 
 
 def test_a_score_says_disclosed_or_not_and_confidence_is_for_what_mbom_computed(built: dict[str, Any]) -> None:
@@ -58,7 +67,7 @@ def test_the_summary_gives_the_totals(built: dict[str, Any]) -> None:
     (summary,) = [
         item["summary"] for item in built["declarations"]["attestations"] if item["summary"].startswith("Software Bill")
     ]
-    assert summary.endswith("2026-05-12: 9 verified, 17 declared, 21 not disclosed, 3 not applicable")
+    assert summary.endswith("2026-05-12: 16 verified, 31 declared, 0 not disclosed, 3 not applicable")
 
 
 def test_a_claim_names_the_values_and_where_they_stand(built: dict[str, Any]) -> None:
@@ -67,8 +76,8 @@ def test_a_claim_names_the_values_and_where_they_stand(built: dict[str, Any]) ->
         "bom-ref": "claim:coverage:model-size",
         "target": built["components"][0]["bom-ref"],
         "predicate": "number of parameters: verified",
-        "reasoning": "/components/0/modelCard/properties/24/value = 20914757184 (verified); "
-        "/components/0/modelCard/properties/18/value = active: 3608307264 (verified)",
+        "reasoning": "/components/0/modelCard/properties/4/value = 20900000000 (verified); "
+        "/components/0/modelCard/properties/3/value = active: 3600000000 (verified)",
     }
 
 

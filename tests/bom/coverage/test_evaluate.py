@@ -12,7 +12,9 @@ import pytest
 from coveredboms import DIGEST, foreign, full, props
 
 from mbom.bom.coverage import KEYS, Covered, Status, coverage
+from mbom.bom.coverage.declaring import declare
 from mbom.bom.coverage.view import said
+from mbom.bom.parts import join
 from mbom.strictjson import Json
 
 Edit = Callable[[dict[str, Any]], object]
@@ -344,11 +346,11 @@ def test_a_bom_without_a_model_is_answered_for_what_it_is_about() -> None:
     assert found["g7", "MDL-09"].answer.status is UNDISCLOSED
 
 
-def test_what_mbom_says_of_coverage_is_not_taken_for_an_answer() -> None:
-    document = boms.document(boms.build())
-    assert {"definitions", "declarations"} <= document.keys()
-    without = {name: value for name, value in document.items() if name not in ("definitions", "declarations")}
-    assert coverage(document) == coverage(without)
+@pytest.mark.parametrize("make", [full, foreign])
+def test_what_mbom_says_of_coverage_is_not_taken_for_an_answer(make: Callable[[], dict[str, Any]]) -> None:
+    document = make()
+    join(document, declare(document))
+    assert coverage(document) == coverage(make())
 
 
 def test_parts_that_nobody_calls_complete_are_somebodys_word() -> None:
