@@ -22,6 +22,7 @@ from packageurl import PackageURL
 
 from mbom import strictjson
 from mbom.bom import identity
+from mbom.bom.coverage.declaring import declare
 from mbom.bom.given import Given
 from mbom.bom.lint import lint
 from mbom.bom.mediatype import media_type
@@ -79,6 +80,7 @@ def build(
         {"aggregate": "complete", "assemblies": [model.bom_ref.value]},  # every file of the checkpoint is listed
         {"aggregate": "unknown", "dependencies": [model.bom_ref.value]},  # training data: only what the card names
     ]
+    join(document, declare(document))  # last: it says what all of the above discloses
     data = strictjson.pretty(document)
     problems = schema_problems(document) or lint(document)
     if problems:

@@ -17,7 +17,12 @@ _DIGEST_LENGTHS = {
     **dict.fromkeys(("SHA-512", "SHA3-512", "BLAKE2b-512", "Streebog-512"), 128),
 }
 # Members that hold bom-refs of other objects wherever they hold a text or a list of texts.
-_LINKS = frozenset({"ref", "dependsOn", "provides", "assemblies", "dependencies", "subjects", "attributedTo", "target"})
+_LINKS = frozenset(
+    {"ref", "dependsOn", "provides", "assemblies", "dependencies", "subjects", "attributedTo", "process"}
+    | {"assessor", "requirement", "claims", "counterClaims", "mitigationStrategies"}  # of attestations
+    | {"target", "evidence", "counterEvidence"}  # of claims
+    | {"parent", "requirements"}  # of standards and their levels
+)
 _BOM_LINK = "urn:cdx:"  # a reference into another document
 _MODEL = "machine-learning-model"
 

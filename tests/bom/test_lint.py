@@ -62,6 +62,50 @@ FAULTS: dict[str, tuple[Edit, str]] = {
         lambda d: d.update(citations=[{"attributedTo": "nobody"}]),
         "attributedTo nobody is the bom-ref of nothing",
     ),
+    "a citation of no process": (
+        lambda d: d.update(citations=[{"process": "nobody"}]),
+        "process nobody is the bom-ref of nothing",
+    ),
+    "an attestation of nobody": (
+        lambda d: d["declarations"]["attestations"][0].update(assessor="nobody"),
+        "assessor nobody is the bom-ref of nothing",
+    ),
+    "an attestation to no requirement": (
+        lambda d: d["declarations"]["attestations"][0]["map"][0].update(requirement="nobody"),
+        "requirement nobody is the bom-ref of nothing",
+    ),
+    "an attestation on no claim": (
+        lambda d: d["declarations"]["attestations"][0]["map"][0].update(claims=["nobody"]),
+        "claims nobody is the bom-ref of nothing",
+    ),
+    "an attestation against no claim": (
+        lambda d: d["declarations"]["attestations"][0]["map"][0].update(counterClaims=["nobody"]),
+        "counterClaims nobody is the bom-ref of nothing",
+    ),
+    "a mitigation that is nowhere": (
+        lambda d: d["declarations"]["attestations"][0]["map"][0]["conformance"].update(mitigationStrategies=["nobody"]),
+        "mitigationStrategies nobody is the bom-ref of nothing",
+    ),
+    "a claim about nothing": (
+        lambda d: d["declarations"]["claims"][0].update(target="nobody"),
+        "target nobody is the bom-ref of nothing",
+    ),
+    "a claim on no evidence": (
+        lambda d: d["declarations"]["claims"][0].update(evidence=["nobody"]),
+        "evidence nobody is the bom-ref of nothing",
+    ),
+    "a claim against no evidence": (
+        lambda d: d["declarations"]["claims"][0].update(counterEvidence=["nobody"]),
+        "counterEvidence nobody is the bom-ref of nothing",
+    ),
+    "a requirement under none": (
+        lambda d: d["definitions"]["standards"][0]["requirements"][0].update(parent="nobody"),
+        "parent nobody is the bom-ref of nothing",
+    ),
+    "a level of no requirement": (
+        lambda d: d["definitions"]["standards"][0].update(levels=[{"requirements": ["nobody"]}]),
+        "requirements nobody is the bom-ref of nothing",
+    ),
     "a short digest": (
         lambda d: file(d)["hashes"][0].update(content="a" * 40),
         "a SHA-256 digest of 40 digits, it has 64",

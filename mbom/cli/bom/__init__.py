@@ -2,7 +2,14 @@
 
 import click
 
+from mbom.cli.bom.coverage import coverage_command
+from mbom.cli.bom.form import form_command
+
 
 @click.group()
 def bom() -> None:
     """Read, check and convert the BOM of a bundle, or anybody's."""
+
+
+for command in (coverage_command, form_command):
+    bom.add_command(command)
