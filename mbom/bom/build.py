@@ -25,6 +25,8 @@ from mbom.bom import identity
 from mbom.bom.lint import lint
 from mbom.bom.mediatype import media_type
 from mbom.bom.modelcard import BehaviourSummary, model_card
+from mbom.bom.openness import openness_parts, openness_properties
+from mbom.bom.parts import join
 from mbom.bom.schema import schema_problems
 from mbom.errors import FormatError
 from mbom.facts.card import CARD
@@ -68,6 +70,7 @@ def build(
         {"aggregate": "complete", "assemblies": [model.bom_ref.value]},  # every file of the checkpoint is listed
         {"aggregate": "unknown", "dependencies": [model.bom_ref.value]},  # training data: only what the card names
     ]
+    join(document, openness_parts(facts))
     data = strictjson.pretty(document)
     problems = schema_problems(document) or lint(document)
     if problems:
@@ -221,6 +224,7 @@ def _properties(inventory: Inventory, facts: Facts) -> Iterator[tuple[str, str]]
         yield "chat-template", f"sha256:{template.sha256} {template.file} {template.name}"
     for entry in facts.remote_code:
         yield "remote-code", entry
+    yield from openness_properties(facts)
 
 
 def _inject(document: Json, by_ref: dict[str, dict[str, Json]]) -> None:

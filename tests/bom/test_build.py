@@ -56,7 +56,8 @@ def data() -> bytes:
 
 
 def test_the_frame_of_the_document(data: bytes) -> None:
-    assert {name: value for name, value in document(data).items() if name != "components"} == {
+    elsewhere = {"components", "definitions", "declarations"}
+    assert {name: value for name, value in document(data).items() if name not in elsewhere} == {
         "$schema": "http://cyclonedx.org/schema/bom-1.7.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.7",
@@ -127,7 +128,7 @@ def test_the_model_is_the_first_component(data: bytes) -> None:
             {"type": "vcs", "url": HUB},
         ],
     }
-    assert told(model) == [
+    assert [pair for pair in told(model) if not pair[0].startswith("openness:")] == [
         ("chat-template", f"sha256:{TEMPLATE} chat_template.jinja default"),
         ("declared:count", "2"),
         ("declared:not-fetched-not-verified", f"git:{'d' * 40} 376 original/config.json"),
