@@ -2,7 +2,13 @@
 
 import click
 
+from mbom.cli.bom.validate import validate
+
 
 @click.group()
 def bom() -> None:
     """Read, check and convert the BOM of a bundle, or anybody's."""
+
+
+for command in (validate,):
+    bom.add_command(command)
