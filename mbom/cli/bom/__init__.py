@@ -2,6 +2,7 @@
 
 import click
 
+from mbom.cli.bom.export import export
 from mbom.cli.bom.validate import validate
 
 
@@ -10,5 +11,5 @@ def bom() -> None:
     """Read, check and convert the BOM of a bundle, or anybody's."""
 
 
-for command in (validate,):
+for command in (export, validate):
     bom.add_command(command)
