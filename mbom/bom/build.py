@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Literal
 
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
 from cyclonedx.model.bom import Bom
@@ -28,11 +29,14 @@ from mbom.bom.modelcard import BehaviourSummary, model_card
 from mbom.bom.openness import openness_parts, openness_properties
 from mbom.bom.parts import join
 from mbom.bom.schema import schema_problems
+from mbom.bom.spec16 import to_1_6
 from mbom.errors import FormatError
 from mbom.facts.card import CARD
 from mbom.facts.reading import Facts
 from mbom.inventory.record import FileRecord, Inventory
 from mbom.strictjson import Json
+
+Spec = Literal["1.6", "1.7"]
 
 SUBJECT_REF = "checkpoint"
 TOOL_REF = "tool:mbom"
@@ -42,7 +46,13 @@ _LINK = re.compile(rf"https?://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?(?:/{_PART})?(?:\
 
 
 def build(
-    *, inventory: Inventory, facts: Facts, behaviour: BehaviourSummary | None, tool_version: str, created: datetime
+    *,
+    inventory: Inventory,
+    facts: Facts,
+    behaviour: BehaviourSummary | None,
+    tool_version: str,
+    created: datetime,
+    spec: Spec = "1.7",
 ) -> bytes:
     """Return bom.cdx.json.
 
@@ -52,6 +62,7 @@ def build(
         behaviour: None where no behaviour was recorded; the BOM then says so.
         tool_version: mbom's own.
         created: the time to state, with its zone; whole seconds of it are used.
+        spec: the version of CycloneDX; what 1.6 has no place for is left out, and the document says so.
 
     Raises:
         FormatError: when the checkpoint cannot be described in a valid document, because it has too many files.
@@ -71,11 +82,10 @@ def build(
         {"aggregate": "unknown", "dependencies": [model.bom_ref.value]},  # training data: only what the card names
     ]
     join(document, openness_parts(facts))
-    data = strictjson.pretty(document)
     problems = schema_problems(document) or lint(document)
     if problems:
         raise FormatError(f"no valid BOM can be built of this checkpoint: {problems[0]}")
-    return data
+    return strictjson.pretty(document if spec == "1.7" else to_1_6(document))
 
 
 def _document(model: Component, inventory: Inventory, tool_version: str, created: datetime) -> Bom:
