@@ -22,6 +22,15 @@ $(VENV)/developer: $(VENV)/user
 	$(BIN)/python -m pip install --quiet --group test --group lint
 	@touch $@
 
+# Another implementation of CycloneDX, which the tests hold every BOM against. Without Node, or where npm cannot install
+# it, those tests are skipped and say so.
+PEERS := tests/node/node_modules/.package-lock.json
+NPM   := $(and $(shell command -v node),$(shell command -v npm))
+
+$(PEERS): tests/node/package.json tests/node/package-lock.json
+	npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --silent --fetch-retries 1 --fetch-retry-mintimeout 1000 && touch $@ \
+	  || { rm -rf tests/node/node_modules; echo "npm: the validator of tests/node could not be installed" >&2; }
+
 demo: $(VENV)/user
 	@rm -rf $(DEMO) && mkdir $(DEMO)
 	$(BIN)/mbom keygen $(DEMO)/release.pem
@@ -35,7 +44,7 @@ lint: $(VENV)/developer
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint
+test: lint $(if $(NPM),$(PEERS))
 	@rm -f .coverage .coverage.*
 	$(BIN)/python .ci/offline.py $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal \
 	    --cov --cov-report= -m 'not slow and not gpu and not online'
@@ -56,4 +65,4 @@ bench: $(VENV)/developer
 	$(BIN)/python bench/offload.py
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*
+	rm -rf $(VENV) $(DEMO) tests/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*

@@ -1,5 +1,7 @@
 """A BOM of gpt-oss-20b: its inventory with made-up digests, its facts, and a behaviour summary."""
 
+import functools
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,6 +10,7 @@ import shapes
 
 from mbom import bom, strictjson
 from mbom.bom import BehaviourSummary
+from mbom.bom.build import Spec
 from mbom.digest import sha256
 from mbom.facts import Facts
 from mbom.facts.reading import read_facts
@@ -80,12 +83,55 @@ def facts(side: Mapping[str, bytes] = SIDE) -> Facts:
 
 
 def build(
-    held: Inventory | None = None, told: Facts | None = None, behaviour: BehaviourSummary | None = BEHAVIOUR
+    held: Inventory | None = None,
+    told: Facts | None = None,
+    behaviour: BehaviourSummary | None = BEHAVIOUR,
+    spec: Spec = "1.7",
 ) -> bytes:
     """Build the BOM of the sample, or of a variation of it."""
     return bom.build(
-        inventory=held or inventory(), facts=told or facts(), behaviour=behaviour, tool_version="1.2.3", created=CREATED
+        inventory=held or inventory(),
+        facts=told or facts(),
+        behaviour=behaviour,
+        tool_version="1.2.3",
+        created=CREATED,
+        spec=spec,
     )
+
+
+@functools.cache
+def everything() -> dict[str, bytes]:
+    """Return BOMs of every kind by name, for tests that hold whatever mbom builds against something."""
+    bare = {"config.json": SIDE["config.json"]}
+    return {
+        "a repository of the hub": build(),
+        "a folder": build(folder(inventory())),
+        "no behaviour": build(behaviour=None),
+        "no card": build(inventory(bare), facts(bare), None),
+        **{name: build(inventory(side), facts(side)) for name, side in _hostile().items()},
+    }
+
+
+def _hostile() -> dict[str, dict[str, bytes]]:
+    """Return side files whose texts try to be something else in a BOM."""
+    texts = {
+        "markup": "<script>alert(1)</script>",
+        "a way out": '"}],"components":[],"x":"',
+        "a reference": "urn:cdx:f08a6ccd-4dce-4759-bd84-c626675d60a7/1#file:config.json",
+        "an expression": "MIT OR (Apache-2.0",
+        "every script": "\u6a21\u578b \u0645\u0648\u062f\u0644 \U0001f916",
+        "a line": "x" * 512,
+    }
+    sides = {}
+    for name, text in texts.items():
+        quoted = json.dumps(text)
+        lines = [f"{member}: {quoted}" for member in ("license_name", "license_link", "pipeline_tag", "library_name")]
+        lists = [f"{member}: [{quoted}, org/name]" for member in ("base_model", "datasets", "language", "license")]
+        card = "\n".join(["---", *lines, *lists, "---", ""]).encode()
+        config = shapes.config("gpt-oss-20b", model_type=text[:256], architectures=[text[:256]])
+        tokenizer = json.dumps({"chat_template": [{"name": text[:256], "template": text}]}).encode()
+        sides[f"texts of {name}"] = {"README.md": card, "config.json": config, "tokenizer_config.json": tokenizer}
+    return sides
 
 
 def document(data: bytes) -> dict[str, Json]:

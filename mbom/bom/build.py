@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Literal
 
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
 from cyclonedx.model.bom import Bom
@@ -27,13 +28,17 @@ from mbom.bom.given import Given
 from mbom.bom.lint import lint
 from mbom.bom.mediatype import media_type
 from mbom.bom.modelcard import BehaviourSummary, model_card
+from mbom.bom.openness import openness_parts, openness_properties
 from mbom.bom.parts import join
 from mbom.bom.schema import schema_problems
+from mbom.bom.spec16 import to_1_6
 from mbom.errors import FormatError
 from mbom.facts.card import CARD
 from mbom.facts.reading import Facts
 from mbom.inventory.record import FileRecord, Inventory
 from mbom.strictjson import Json
+
+Spec = Literal["1.6", "1.7"]
 
 SUBJECT_REF = "checkpoint"
 TOOL_REF = "tool:mbom"
@@ -50,6 +55,7 @@ def build(
     tool_version: str,
     created: datetime,
     given: Given | None = None,
+    spec: Spec = "1.7",
 ) -> bytes:
     """Return bom.cdx.json.
 
@@ -60,6 +66,7 @@ def build(
         tool_version: mbom's own.
         created: the time to state, with its zone; whole seconds of it are used.
         given: what no checkpoint can confirm; None where there is nothing of that.
+        spec: the version of CycloneDX; what 1.6 has no place for is left out, and the document says so.
 
     Raises:
         FormatError: when the checkpoint cannot be described in a valid document, because it has too many files.
@@ -80,12 +87,12 @@ def build(
         {"aggregate": "complete", "assemblies": [model.bom_ref.value]},  # every file of the checkpoint is listed
         {"aggregate": "unknown", "dependencies": [model.bom_ref.value]},  # training data: only what the card names
     ]
+    join(document, openness_parts(facts))
     join(document, declare(document))  # last: it says what all of the above discloses
-    data = strictjson.pretty(document)
     problems = schema_problems(document) or lint(document)
     if problems:
         raise FormatError(f"no valid BOM can be built of this checkpoint: {problems[0]}")
-    return data
+    return strictjson.pretty(document if spec == "1.7" else to_1_6(document))
 
 
 def _document(model: Component, inventory: Inventory, tool_version: str, created: datetime) -> Bom:
@@ -234,6 +241,7 @@ def _properties(inventory: Inventory, facts: Facts) -> Iterator[tuple[str, str]]
         yield "chat-template", f"sha256:{template.sha256} {template.file} {template.name}"
     for entry in facts.remote_code:
         yield "remote-code", entry
+    yield from openness_properties(facts)
 
 
 def _inject(document: Json, by_ref: dict[str, dict[str, Json]]) -> None:

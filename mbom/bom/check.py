@@ -9,6 +9,7 @@ from mbom import strictjson
 from mbom.bom import identity
 from mbom.bom.lint import files_of, lint
 from mbom.bom.modelcard import TIED, BehaviourSummary, metrics, numbers, told
+from mbom.bom.openness import DECLARED
 from mbom.bom.properties import differences, named, number, values
 from mbom.bom.schema import PROBLEMS_SHOWN, schema_problems
 from mbom.errors import FormatError
@@ -64,8 +65,7 @@ def check_behaviour(data: bytes, behaviour: BehaviourSummary | None) -> tuple[st
     said = {(name, value) for name, value in named(card) if name.partition(":")[0] == "behaviour"}
     found = [f"the BOM says {name} {value}, the record does not" for name, value in sorted(said - set(told(behaviour)))]
     found += [f"the BOM does not say {name} {value}" for name, value in sorted(set(told(behaviour)) - said)]
-    expected: Json = {"performanceMetrics": metrics(behaviour)} if behaviour is not None else None
-    if card.get("quantitativeAnalysis") != expected:
+    if _measured(card) != (metrics(behaviour) if behaviour is not None else []):
         found.append("the BOM's performance metrics are not those of the record")
     return tuple(plain(problem) for problem in found)
 
@@ -107,6 +107,16 @@ def _quoted(value: Json) -> str:
         return "an object" if isinstance(value, dict) else "a list"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= QUOTE_LIMIT else text[:QUOTE_LIMIT] + "…"
+
+
+def _measured(card: dict[str, Json]) -> Json:
+    """Return the performance metrics of a card that are not quoted from the publisher's."""
+    held = card.get("quantitativeAnalysis", {"performanceMetrics": []})
+    if not isinstance(held, dict) or held.keys() != {"performanceMetrics"}:
+        return held
+    found = held["performanceMetrics"]
+    assert isinstance(found, list)  # the schema says so, and that each is an object
+    return [item for item in found if not (isinstance(item, dict) and str(item.get("type")).startswith(DECLARED))]
 
 
 def _disagreements(document: dict[str, Json], inventory: Inventory, facts: Facts | None) -> Iterator[str]:

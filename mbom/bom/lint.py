@@ -1,113 +1,195 @@
-"""What the CycloneDX schema does not check and a reader still relies on: references, digests, purls, sums."""
+"""What the CycloneDX schema does not check and a reader still relies on: references, digests, purls, sums.
 
-from collections import Counter
+Also the mistakes that generators of ML-BOMs are known for: no weights, a licence dropped, a commit as a digest, shards
+as models. ``problems.KINDS`` lists every id.
+"""
+
+import contextlib
+import functools
+from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 
 from packageurl import PackageURL
 
-from mbom.bom.properties import PREFIX, decimal, named, number
+from mbom.bom import rules
+from mbom.bom.grammar import Grammar, Shape, grammar
+from mbom.bom.problems import KINDS, Problem
+from mbom.bom.schema import CURRENT, VERSIONS
+from mbom.bom.walking import Node, Place, has_place, pointer_to, walk
 from mbom.strictjson import Json
 
-# Hex digits of each algorithm's digest; the schema accepts any of these lengths for any algorithm.
-_DIGEST_LENGTHS = {
-    "MD5": 32,
-    "SHA-1": 40,
-    **dict.fromkeys(("SHA-256", "SHA3-256", "BLAKE2b-256", "BLAKE3", "Streebog-256"), 64),
-    **dict.fromkeys(("SHA-384", "SHA3-384", "BLAKE2b-384"), 96),
-    **dict.fromkeys(("SHA-512", "SHA3-512", "BLAKE2b-512", "Streebog-512"), 128),
-}
-# Members that hold bom-refs of other objects wherever they hold a text or a list of texts.
-_LINKS = frozenset(
-    {"ref", "dependsOn", "provides", "assemblies", "dependencies", "subjects", "attributedTo", "process"}
-    | {"assessor", "requirement", "claims", "counterClaims", "mitigationStrategies"}  # of attestations
-    | {"target", "evidence", "counterEvidence"}  # of claims
-    | {"parent", "requirements"}  # of standards and their levels
-)
 _BOM_LINK = "urn:cdx:"  # a reference into another document
-_MODEL = "machine-learning-model"
+_WEIGHTS = (".safetensors", ".gguf", ".ggml", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".msgpack", ".npz")
+# Definitions of the schema that a rule is about; whatever leads to none of them is not looked into.
+_LOOKED_AT = frozenset({"component", "hash", "license", "licenseChoice", "citation", "metadata", "annotations"})
 
 
 def lint(document: Json) -> tuple[str, ...]:
-    """Return what is wrong with a CycloneDX document beyond its schema, sorted; nothing where it is sound.
+    """Return what is wrong with a document of mbom beyond its schema, sorted; nothing where it is sound.
 
-    Checked: bom-refs are unique; no reference dangles; each digest has its algorithm's length; purls are in their
-    canonical form and say the version that their component says; a modelCard stands on a model only; files add up to
-    the size and number that their model states, and dtypes to its bytes of tensors.
+    Everything in ``problems.KINDS`` that mbom owes its readers, and that files add up to the size and number that their
+    model states, and dtypes to its bytes of tensors.
     """
-    objects = list(_objects(document))
-    refs = Counter(ref for _, item in objects if isinstance(ref := item.get("bom-ref"), str))
-    problems = [f"bom-ref {ref} stands {times} times" for ref, times in refs.items() if times > 1]
-    for where, item in objects:
-        problems.extend(f"{where}: {problem}" for problem in _object_problems(item, refs))
-    return tuple(sorted(problems))
+    return tuple(sorted(str(problem) for problem in problems(document, full=True) if KINDS[problem.id].own))
+
+
+def problems(document: Json, *, full: bool, now: datetime | None = None) -> Iterator[Problem]:
+    """Yield what is wrong with anybody's document beyond its schema, in the order of the document.
+
+    Args:
+        document: what strict JSON said; it may break the schema.
+        full: whether to ask for the sums that mbom's own documents state.
+        now: the time after which a time stamp is in the future; None to leave that open.
+    """
+    version = document.get("specVersion") if isinstance(document, dict) else None
+    known = grammar(version if isinstance(version, str) and version in VERSIONS else CURRENT)
+    links: list[Node] = []
+    names: dict[str, Place] = {}
+    models: list[Node] = []
+    commits: set[str] = set()
+    files: list[str] = []
+    hashes: list[Node] = []
+    for node in walk(document, known.root, _worth(known)):
+        value, shape = node.value, node.shape
+        if isinstance(value, str):
+            if shape.link:
+                links.append(node)
+            elif names.setdefault(value, node.place) is not node.place:
+                yield _at(
+                    node, "bom-ref-duplicate", f"bom-ref {value} stands twice, first at {pointer_to(names[value])}"
+                )
+            continue
+        yield from (_at(node, *found) for found in _object(node, full, now))
+        if "hash" in shape.kinds:
+            hashes.append(node)
+        elif "component" in shape.kinds and isinstance(value, dict):
+            commits.update(_commits(value))
+            if value.get("type") == rules.MODEL and not _in_pedigree(node):
+                models.append(node)
+            if value.get("hashes") and isinstance(name := value.get("name"), str):
+                files.append(name)
+    yield from _models(models, any(name.lower().endswith(_WEIGHTS) for name in files))
+    yield from _commits_as_digests(hashes, commits)
+    yield from _dangling(links, names)
+    yield from _dependencies(document)
+    yield from _citations(document)
 
 
 def files_of(document: Json) -> list[dict[str, Json]]:
-    """Return every file component of a document, wherever it stands."""
-    return [item for _, item in _objects(document) if item.get("type") == "file" and isinstance(item.get("name"), str)]
+    """Return every file component of a valid document, wherever it stands."""
+    known = grammar(CURRENT)
+    found = []
+    for node in walk(document, known.root, known.leading_to(lambda shape: "component" in shape.kinds)):
+        item = node.value
+        if isinstance(item, dict) and item.get("type") == "file" and isinstance(item.get("name"), str):
+            found.append(item)
+    return found
 
 
-def _objects(document: Json) -> Iterator[tuple[str, dict[str, Json]]]:
-    """Yield every object of a document with its place as a JSON pointer."""
-    pending: list[tuple[str, Json]] = [("", document)]
-    while pending:
-        where, item = pending.pop()
-        if isinstance(item, dict):
-            yield where or "/", item
-            pending.extend((f"{where}/{name}", value) for name, value in item.items())
-        elif isinstance(item, list):
-            pending.extend((f"{where}/{number}", value) for number, value in enumerate(item))
+@functools.cache
+def _worth(known: Grammar) -> frozenset[Shape]:
+    return known.leading_to(lambda shape: shape.link or shape.name or bool(shape.kinds & _LOOKED_AT))
 
 
-def _object_problems(item: dict[str, Json], refs: Counter[str]) -> Iterator[str]:
-    for name in _LINKS & item.keys():
-        value = item[name]
-        targets = value if isinstance(value, list) else [value]
-        for target in targets:
-            if isinstance(target, str) and target not in refs and not target.startswith(_BOM_LINK):
-                yield f"{name} {target} is the bom-ref of nothing"
-    algorithm, content = item.get("alg"), item.get("content")
-    if isinstance(algorithm, str) and isinstance(content, str):
-        digits = _DIGEST_LENGTHS.get(algorithm)
-        if digits is None:
-            yield f"the digest algorithm {algorithm} is not known"
-        elif len(content) != digits:
-            yield f"a {algorithm} digest of {len(content)} digits, it has {digits}"
-    if "modelCard" in item:
-        if item.get("type") != _MODEL:
-            yield f"a modelCard on a component of type {item.get('type')}"
-        else:
-            yield from _sums(item)
-    yield from _purl_problems(item)
+def _at(node: Node, kind: str, detail: str) -> Problem:
+    return Problem(id=kind, pointer=node.pointer, detail=detail)
 
 
-def _purl_problems(item: dict[str, Json]) -> Iterator[str]:
-    text = item.get("purl")
-    if not isinstance(text, str):
+def _object(node: Node, full: bool, now: datetime | None) -> rules.Found:
+    """Yield what the rules find about one object or array."""
+    value, kinds = node.value, node.shape.kinds
+    if isinstance(value, list):
+        if "licenseChoice" in kinds:
+            yield from rules.licence_choices(value)
+        elif node.shape.item is not None and "hash" in node.shape.item.kinds:
+            yield from rules.digests(value)
         return
-    try:
-        purl = PackageURL.from_string(text)
-    except ValueError as error:
-        yield f"{text} is no purl: {error}"
+    if not isinstance(value, dict):
         return
-    if purl.to_string() != text:
-        yield f"the purl {text} is not in its canonical form {purl.to_string()}"
-    if purl.version != item.get("version"):
-        yield f"the purl says version {purl.version}, the component {item.get('version')}"
+    if "hash" in kinds:
+        yield from rules.digest(value)
+    elif "component" in kinds:
+        yield from rules.purl(value)
+        yield from rules.model_card(value, full=full)
+        yield from rules.shard(value)
+    elif "license" in kinds:
+        yield from rules.licence(value)
+    elif kinds & {"metadata", "citation", "annotations"}:
+        yield from rules.time(value, now)
 
 
-def _sums(model: dict[str, Json]) -> Iterator[str]:
-    """Yield the sums that a model states and its parts do not have."""
-    nested = model.get("components")
-    files = [part for part in nested if isinstance(part, dict)] if isinstance(nested, list) else []
-    stored = [decimal(value) for name, value in named(model["modelCard"]) if name.startswith("stored-bytes:")]
-    sums: dict[str, list[int | None]] = {
-        "files:count": [1] * len(files),
-        "files:bytes": [number(part, "file:size") for part in files],
-        "tensors:bytes": stored,
-    }
-    for name, parts in sums.items():
-        stated = number(model, name)
-        known = [part for part in parts if part is not None]
-        if stated is None or len(known) != len(parts) or stated != sum(known):
-            yield f"{PREFIX}{name} states {stated}, the parts add up to {sum(known)}"
+def _in_pedigree(node: Node) -> bool:
+    place = node.place
+    while place is not None:
+        place, part = place
+        if part == "pedigree":
+            return True
+    return False
+
+
+def _models(models: list[Node], weights: bool) -> Iterator[Problem]:
+    """Yield what models lack: a licence, and somewhere in the document a file of weights with a digest."""
+    for node in models:
+        assert isinstance(node.value, dict)
+        yield from (_at(node, *found) for found in rules.model_licences(node.value))
+        if not weights:
+            yield _at(node, "weights-missing", "no file of weights with a digest is listed, so the model can be any")
+
+
+def _commits(component: dict[str, Json]) -> Iterator[str]:
+    """Yield the git commits that a component names: by its version, its purl and its pedigree."""
+    said = [component.get("version")]
+    purl = component.get("purl")
+    if isinstance(purl, str):
+        with contextlib.suppress(ValueError):  # a rule of its own reports it
+            said.append(PackageURL.from_string(purl).version)
+    pedigree = component.get("pedigree")
+    commits = pedigree.get("commits") if isinstance(pedigree, dict) else None
+    said += [each.get("uid") for each in commits if isinstance(each, dict)] if isinstance(commits, list) else []
+    yield from (text.lower() for text in said if isinstance(text, str) and rules.COMMIT.fullmatch(text))
+
+
+def _commits_as_digests(hashes: list[Node], commits: set[str]) -> Iterator[Problem]:
+    for node in hashes:
+        item = node.value if isinstance(node.value, dict) else {}
+        content = item.get("content")
+        if item.get("alg") == "SHA-1" and isinstance(content, str) and content.lower() in commits:
+            yield _at(node, "digest-is-commit", f"the commit {content} is given as the SHA-1 of content")
+
+
+def _dangling(links: list[Node], names: dict[str, Place]) -> Iterator[Problem]:
+    for node in links:
+        if node.value not in names and not str(node.value).startswith(_BOM_LINK):
+            parts = [part for part in _parts(node.place) if isinstance(part, str)]
+            yield _at(node, "reference-dangling", f"{parts[0]} {node.value} is the bom-ref of nothing")
+
+
+def _parts(place: Place) -> Iterator[str | int]:
+    """Yield the parts of a place from the innermost on."""
+    while place is not None:
+        place, part = place
+        yield part
+
+
+def _dependencies(document: Json) -> Iterator[Problem]:
+    listed = document.get("dependencies") if isinstance(document, dict) else None
+    places: dict[str, list[int]] = defaultdict(list)
+    for number, item in enumerate(listed if isinstance(listed, list) else ()):
+        ref = item.get("ref") if isinstance(item, dict) else None
+        if isinstance(ref, str):
+            places[ref].append(number)
+    for ref, numbers in places.items():
+        if len(numbers) > 1:
+            where = f"/dependencies/{numbers[1]}"
+            yield Problem(id="dependency-repeated", pointer=where, detail=f"the dependencies of {ref} are listed twice")
+
+
+def _citations(document: Json) -> Iterator[Problem]:
+    listed = document.get("citations") if isinstance(document, dict) else None
+    for number, item in enumerate(listed if isinstance(listed, list) else ()):
+        pointers = item.get("pointers") if isinstance(item, dict) else None
+        for place, text in enumerate(pointers if isinstance(pointers, list) else ()):
+            if isinstance(text, str) and not has_place(document, text):
+                where = f"/citations/{number}/pointers/{place}"
+                yield Problem(id="citation-pointer", pointer=where, detail=f"the document has no place {text}")

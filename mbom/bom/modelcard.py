@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, SKETCH_LIMIT, Record
 from mbom.bom.identity import HUB, REPOSITORY
+from mbom.bom.openness import declared_metrics
 from mbom.bom.properties import properties
 from mbom.digest import sha256
 from mbom.facts.architecture import Architecture
@@ -94,8 +95,10 @@ def model_card(facts: Facts, behaviour: BehaviourSummary | None) -> dict[str, Js
         "modelParameters": _model_parameters(facts),
         "properties": properties([*_facts(facts), *told(behaviour)]),
     }
-    if behaviour is not None:
-        card["quantitativeAnalysis"] = {"performanceMetrics": metrics(behaviour)}
+    measured = metrics(behaviour) if behaviour is not None else []
+    declared = declared_metrics(facts)
+    if measured or declared:
+        card["quantitativeAnalysis"] = {"performanceMetrics": measured + declared}
     return card
 
 

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mbom.bom.problems import Problem
 from mbom.engine import MeasureProgress
 from mbom.inventory import Finding, ScanProgress
 from mbom.printable import printable
@@ -30,6 +31,8 @@ COLOURS = {
     "error": "bold red",
     "warning": "yellow",
     "note": "dim",
+    "problem": "bold red",
+    "advice": "yellow",
 }
 
 
@@ -103,6 +106,17 @@ class Display:
                     (f"{finding.severity:<8}", COLOURS[finding.severity]),
                     plain(f" {finding.path}: {finding.detail} "),
                     (f"[{finding.id}]", "dim"),
+                )
+            )
+
+    def problems(self, problems: Iterable[Problem]) -> None:
+        """Print problems of a document as data: severity, JSON pointer, what was seen, and the id."""
+        for problem in problems:
+            self.out.print(
+                Text.assemble(
+                    (f"{problem.severity:<8}", COLOURS[problem.severity]),
+                    plain(f" {problem.pointer or 'the document'}: {problem.detail} ").replace("\n", "\\n"),
+                    (f"[{problem.id}]", "dim"),
                 )
             )
 

@@ -67,6 +67,7 @@ def model(surveyed: Survey) -> dict[str, Json]:
         "tensors": len(inventory.tensors),
         "declared_files": len(inventory.declared),
         "remote_code": list(facts.remote_code),
+        "openness": facts.openness.label,
     }
 
 

@@ -12,6 +12,7 @@ from typing import TypeGuard
 import yaml
 
 from mbom.errors import FormatError
+from mbom.facts.evaluations import Evaluations, read_evaluations
 from mbom.facts.places import Place
 from mbom.inventory.findings import finding
 from mbom.inventory.record import Finding
@@ -60,6 +61,7 @@ class Card:
     languages: tuple[str, ...] = ()
     pipeline_tag: str | None = None
     library: str | None = None
+    evaluations: Evaluations = field(default_factory=Evaluations)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
 
 
@@ -86,6 +88,14 @@ def read_card(data: bytes | None) -> tuple[Card, tuple[Finding, ...]]:
     first = data.count(b"\n", 0, len(data) - len(_from_fence(data))) + 2  # of the file, which counts from 1
     reader = _Members(document, {name: line + first for name, line in lines.items()})
     return _card(reader), tuple(reader.findings)
+
+
+def body(data: bytes) -> tuple[bytes, int]:
+    """Return the text of a card below its front matter, and the number of that text's first line in the file."""
+    text = _from_fence(data)
+    match = _FRONT_MATTER.match(text[: FRONT_MATTER_LIMIT + 16])
+    below = text[match.end() :] if match is not None else data
+    return below, data.count(b"\n", 0, len(data) - len(below)) + 1
 
 
 def _missing(detail: str) -> Finding:
@@ -132,6 +142,16 @@ class _Members:
         self._reject(name, f"one of {', '.join(allowed)}")
         return None
 
+    def evaluations(self, name: str) -> Evaluations:
+        """Take the hub's list of results; what cannot be read of it is one finding, the rest stands."""
+        found = read_evaluations(self.document.get(name))
+        if found.unreadable:
+            detail = f"{found.unreadable} entries of {name} are no results of the hub's form, so they are left out"
+            self.findings.append(_malformed(detail))
+        if found.count:
+            self._note(name, self.document[name])
+        return found
+
     def _note(self, name: str, value: _Value) -> None:
         if value is not None:
             self.places[name] = Place(file=CARD, line=self.lines[name])
@@ -156,6 +176,7 @@ def _card(members: _Members) -> Card:
         languages=members.texts("language"),
         pipeline_tag=members.text("pipeline_tag"),
         library=members.text("library_name"),
+        evaluations=members.evaluations("model-index"),
         places=members.places,
     )
 

@@ -13,6 +13,7 @@ from mbom.digest import sha256
 from mbom.facts.architecture import CONFIG, Architecture, read_architecture, remote_code
 from mbom.facts.card import CARD, Card, Licence, read_card
 from mbom.facts.members import Members, is_name, read_object
+from mbom.facts.openness import Openness, assess
 from mbom.facts.parameters import Parameters, count
 from mbom.inventory.findings import finding
 from mbom.inventory.record import Finding, Inventory, TensorRecord
@@ -48,6 +49,7 @@ class Facts:
     parameters: Parameters
     chat_templates: tuple[ChatTemplate, ...]
     remote_code: tuple[str, ...]
+    openness: Openness
 
     @property
     def model_type(self) -> str | None:
@@ -82,6 +84,7 @@ def read_facts(inventory: Inventory, side: Mapping[str, bytes]) -> tuple[Facts, 
         parameters=count(inventory.tensors, architecture),
         chat_templates=templates,
         remote_code=architecture.remote_code + code,
+        openness=assess(inventory, card, side.get(CARD), architecture),
     )
     return facts, findings + more + others + _layers_differ(architecture, inventory.tensors)
 

@@ -128,7 +128,7 @@ def test_the_model_is_the_first_component(data: bytes) -> None:
             {"type": "vcs", "url": HUB},
         ],
     }
-    assert told(model) == [
+    assert [pair for pair in told(model) if not pair[0].startswith("openness:")] == [
         ("chat-template", f"sha256:{TEMPLATE} chat_template.jinja default"),
         ("declared:count", "2"),
         ("declared:not-fetched-not-verified", f"git:{'d' * 40} 376 original/config.json"),

@@ -32,11 +32,11 @@ def state(item: dict[str, Any], name: str, value: str) -> None:
 FAULTS: dict[str, tuple[Edit, str]] = {
     "a bom-ref twice": (
         lambda d: file(d).update({"bom-ref": "file:config.json"}),
-        "bom-ref file:config.json stands 2 times",
+        "bom-ref file:config.json stands twice",
     ),
     "a bom-ref of the card taken twice": (
         lambda d: d["metadata"]["component"].update({"bom-ref": "tool:mbom"}),
-        "bom-ref tool:mbom stands 2 times",
+        "bom-ref tool:mbom stands twice",
     ),
     "a dependency on nothing": (
         lambda d: d["dependencies"][0]["dependsOn"].append("nobody"),

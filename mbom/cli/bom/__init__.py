@@ -3,7 +3,9 @@
 import click
 
 from mbom.cli.bom.coverage import coverage_command
+from mbom.cli.bom.export import export
 from mbom.cli.bom.form import form_command
+from mbom.cli.bom.validate import validate
 
 
 @click.group()
@@ -11,5 +13,5 @@ def bom() -> None:
     """Read, check and convert the BOM of a bundle, or anybody's."""
 
 
-for command in (coverage_command, form_command):
+for command in (coverage_command, form_command, validate, export):
     bom.add_command(command)
