@@ -44,37 +44,6 @@ def openness_properties(facts: Facts) -> Iterator[tuple[str, str]]:
 def openness_parts(facts: Facts) -> dict[str, Json]:
     """Return top-level members of the BOM: the framework under ``definitions``, its scores under ``declarations``."""
     openness = facts.openness
-    standard: dict[str, Json] = {
-        "bom-ref": STANDARD_REF,
-        "name": "Model Openness Framework",
-        "version": VERSION,
-        "description": "Which components of a model's release are there, each under an open licence that suits it.",
-        "owner": "LF AI & Data Foundation",
-        "requirements": [
-            {
-                "bom-ref": requirement_ref(component.key),
-                "identifier": component.key,
-                "title": component.title,
-                "text": f"{component.title}: {_KINDS[component.kind]} under an open licence, "
-                f"at best {PREFERRED[component.kind]}{'; optional' if component.optional else ''}",
-            }
-            for component in COMPONENTS
-        ],
-        "levels": [
-            {
-                "bom-ref": f"{STANDARD_REF}:level:{level}",
-                "identifier": name,
-                "title": TITLES[level],
-                "requirements": [
-                    requirement_ref(component.key)
-                    for component in COMPONENTS
-                    if component.level >= level and not component.optional
-                ],
-            }
-            for level, name in CLASSES.items()
-        ],
-        "externalReferences": [{"type": "documentation", "url": SOURCE}],
-    }
     attestation: dict[str, Json] = {
         "summary": plain(f"Model Openness Framework {VERSION}: {openness.label}. {openness.open_source}."),
         "map": [
@@ -85,7 +54,43 @@ def openness_parts(facts: Facts) -> dict[str, Json]:
             for element in openness.elements
         ],
     }
-    return {"definitions": {"standards": [standard]}, "declarations": {"attestations": [attestation]}}
+    return {"definitions": {"standards": [_standard()]}, "declarations": {"attestations": [attestation]}}
+
+
+def _standard() -> dict[str, Json]:
+    requirements: list[Json] = [
+        {
+            "bom-ref": requirement_ref(component.key),
+            "identifier": component.key,
+            "title": component.title,
+            "text": f"{component.title}: {_KINDS[component.kind]} under an open licence, "
+            f"at best {PREFERRED[component.kind]}{'; optional' if component.optional else ''}",
+        }
+        for component in COMPONENTS
+    ]
+    levels: list[Json] = [
+        {
+            "bom-ref": f"{STANDARD_REF}:level:{level}",
+            "identifier": name,
+            "title": TITLES[level],
+            "requirements": [
+                requirement_ref(component.key)
+                for component in COMPONENTS
+                if component.level >= level and not component.optional
+            ],
+        }
+        for level, name in CLASSES.items()
+    ]
+    return {
+        "bom-ref": STANDARD_REF,
+        "name": "Model Openness Framework",
+        "version": VERSION,
+        "description": "Which components of a model's release are there, each under an open licence that suits it.",
+        "owner": "LF AI & Data Foundation",
+        "requirements": requirements,
+        "levels": levels,
+        "externalReferences": [{"type": "documentation", "url": SOURCE}],
+    }
 
 
 def declared_metrics(facts: Facts) -> list[Json]:

@@ -117,6 +117,7 @@ def test_inspect_shows_people_what_the_checkpoint_is(home: Path, tmp_path: Path)
     assert re.search(r"^model_type +gpt_oss$", run.stdout, re.MULTILINE)
     assert re.search(r"^parameters +848 K$", run.stdout, re.MULTILINE)
     assert re.search(r"^repo +-$", run.stdout, re.MULTILINE)
+    assert re.search(r"^openness +none \(Class III lacks Model architecture: only linked; ", run.stdout, re.MULTILINE)
     assert re.search(r"^warning +helper\.py: .*\[code-present\]$", run.stdout, re.MULTILINE)
 
 
