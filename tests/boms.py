@@ -1,8 +1,13 @@
-"""A BOM of gpt-oss-20b: its inventory with made-up digests, its facts, and a behaviour summary."""
+"""BOMs to test with: one of gpt-oss-20b with a behaviour summary, and one of each model in ``fixtures/models``.
+
+Configurations and cards are those of the publishers, tensor tables are exact, and digests are made up.
+"""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 
 import shapes
 
@@ -11,7 +16,7 @@ from mbom.bom import BehaviourSummary
 from mbom.digest import sha256
 from mbom.facts import Facts
 from mbom.facts.reading import read_facts
-from mbom.inventory import DeclaredFile, FileRecord, Inventory
+from mbom.inventory import DeclaredFile, FileRecord, Inventory, TensorRecord
 from mbom.inventory.roles import role
 from mbom.source import Origin
 from mbom.strictjson import Json
@@ -86,6 +91,58 @@ def build(
     return bom.build(
         inventory=held or inventory(), facts=told or facts(), behaviour=behaviour, tool_version="1.2.3", created=CREATED
     )
+
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "models"
+REPOSITORIES = {
+    "deepseek-r1": "deepseek-ai/DeepSeek-R1",
+    "deepseek-v3": "deepseek-ai/DeepSeek-V3",
+    "gpt-oss-120b": "openai/gpt-oss-120b",
+    "gpt-oss-20b": "openai/gpt-oss-20b",
+    "mixtral-8x7b": "mistralai/Mixtral-8x7B-v0.1",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A published model: its files by name, and what is made of them."""
+
+    inventory: Inventory
+    side: Mapping[str, bytes]
+    facts: Facts
+    bom: bytes
+
+
+@cache
+def of(name: str) -> Sample:
+    """Return the BOM of a model in ``fixtures/models``, without a behaviour summary, and what it is built from."""
+    return sample(name, side_of(name))
+
+
+def side_of(name: str) -> dict[str, bytes]:
+    """Return the side files of a model in ``fixtures/models``."""
+    return {path.name: path.read_bytes() for path in sorted((FIXTURES / name).iterdir())}
+
+
+def sample(name: str, side: Mapping[str, bytes]) -> Sample:
+    """Return the BOM of a model in ``fixtures/models`` whose side files are ``side``."""
+    tensors = _tensors(name)
+    files = [FileRecord(name=n, size=len(data), sha256=sha256(data), role=role(n)) for n, data in side.items()]
+    size = max(tensor.end for tensor in tensors)
+    files.append(FileRecord(name="model.safetensors", size=size, sha256="a" * 64, role="weights"))
+    repo = REPOSITORIES[name]
+    held = Inventory(
+        origin=Origin(kind="hub", name=repo.partition("/")[2], repo=repo, revision=sha256(repo.encode())[:40]),
+        files=tuple(sorted(files, key=lambda file: file.name)),
+        tensors=tensors,
+    )
+    told = read_facts(held, side)[0]
+    return Sample(inventory=held, side=side, facts=told, bom=build(held, told, None))
+
+
+@cache
+def _tensors(name: str) -> tuple[TensorRecord, ...]:
+    return shapes.records(shapes.TABLES[name]())
 
 
 def document(data: bytes) -> dict[str, Json]:
