@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+import published
 import shapes
 
 from mbom import bom, strictjson
@@ -97,9 +98,14 @@ FIXTURES = Path(__file__).parent.parent / "fixtures" / "models"
 REPOSITORIES = {
     "deepseek-r1": "deepseek-ai/DeepSeek-R1",
     "deepseek-v3": "deepseek-ai/DeepSeek-V3",
+    "gemma-3-27b-it": "google/gemma-3-27b-it",
+    "glm-5": "zai-org/GLM-5",
     "gpt-oss-120b": "openai/gpt-oss-120b",
     "gpt-oss-20b": "openai/gpt-oss-20b",
+    "llama-4-scout": "meta-llama/Llama-4-Scout-17B-16E-Instruct",
     "mixtral-8x7b": "mistralai/Mixtral-8x7B-v0.1",
+    "nemotron-3-nano": "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+    "qwen3.5-397b-a17b": "Qwen/Qwen3.5-397B-A17B",
 }
 
 
@@ -142,7 +148,7 @@ def sample(name: str, side: Mapping[str, bytes]) -> Sample:
 
 @cache
 def _tensors(name: str) -> tuple[TensorRecord, ...]:
-    return shapes.records(shapes.TABLES[name]())
+    return shapes.records(published.TABLES[name]())
 
 
 def document(data: bytes) -> dict[str, Json]:

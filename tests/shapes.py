@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 
 from mbom.inventory.record import FileRecord, Inventory, TensorRecord
@@ -173,13 +173,3 @@ def _ends(vocabulary: int, hidden: int) -> Iterator[Entry]:
     yield "model.embed_tokens.weight", "BF16", (vocabulary, hidden)
     yield "model.norm.weight", "BF16", (hidden,)
     yield "lm_head.weight", "BF16", (vocabulary, hidden)
-
-
-TABLES: dict[str, Callable[[], Iterable[Entry]]] = {
-    "deepseek-r1": deepseek_v3,
-    "deepseek-v3": deepseek_v3,
-    "gpt-oss-120b": lambda: gpt_oss(36, 128),
-    "gpt-oss-20b": lambda: gpt_oss(24, 32),
-    "mixtral-8x7b": mixtral,
-    "qwen3-30b-a3b": qwen3,
-}
