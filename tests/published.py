@@ -45,7 +45,7 @@ def glm_5() -> Iterator[Entry]:
 
 
 def qwen_3_5() -> Iterator[Entry]:
-    """Tensors of Qwen/Qwen3.5-397B-A17B: three linear-attention layers to one of full attention, and a vision encoder."""
+    """Tensors of Qwen/Qwen3.5-397B-A17B: three layers of linear attention to one of full, and a vision encoder."""
     for layer in range(60):
         prefix = f"model.language_model.layers.{layer}"
         yield from _qwen_layer(prefix, linear=layer % 4 != 3)

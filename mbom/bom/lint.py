@@ -27,7 +27,7 @@ def lint(document: Json) -> tuple[str, ...]:
 
     Checked: bom-refs are unique; no reference dangles; each digest has its algorithm's length; purls are in their
     canonical form and say the version that their component says; a modelCard stands on a model only; files add up to
-    the size and number that their model states, and dtypes to its bytes of tensors.
+    the size and number that their model states, dtypes to its bytes of tensors, blocks and dtypes to its parameters.
     """
     objects = list(_objects(document))
     refs = Counter(ref for _, item in objects if isinstance(ref := item.get("bom-ref"), str))
@@ -95,14 +95,19 @@ def _sums(model: dict[str, Json]) -> Iterator[str]:
     """Yield the sums that a model states and its parts do not have."""
     nested = model.get("components")
     files = [part for part in nested if isinstance(part, dict)] if isinstance(nested, list) else []
-    stored = [decimal(value) for name, value in named(model["modelCard"]) if name.startswith("stored-bytes:")]
-    sums: dict[str, list[int | None]] = {
-        "files:count": [1] * len(files),
-        "files:bytes": [number(part, "file:size") for part in files],
-        "tensors:bytes": stored,
-    }
-    for name, parts in sums.items():
-        stated = number(model, name)
+    card = model["modelCard"]
+    counted = [(name, value) for name, value in named(card) if not name.endswith(":rule")]
+    sums: list[tuple[Json, str, list[int | None]]] = [
+        (model, "files:count", [1] * len(files)),
+        (model, "files:bytes", [number(part, "file:size") for part in files]),
+        (model, "tensors:bytes", [decimal(value) for name, value in counted if name.startswith("stored-bytes:")]),
+    ]
+    for prefix in ("parameters:block:", "parameters:stored:", "parameters:logical:"):
+        parts = [decimal(value) for name, value in counted if name.startswith(prefix)]
+        if parts:
+            sums.append((card, "parameters:total", parts))
+    for holder, name, parts in sums:
+        stated = number(holder, name)
         known = [part for part in parts if part is not None]
         if stated is None or len(known) != len(parts) or stated != sum(known):
             yield f"{PREFIX}{name} states {stated}, the parts add up to {sum(known)}"
