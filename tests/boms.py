@@ -3,10 +3,10 @@
 Configurations and cards are those of the publishers, tensor tables are exact, and digests are made up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import published
@@ -108,20 +108,38 @@ REPOSITORIES = {
     "qwen3.5-397b-a17b": "Qwen/Qwen3.5-397B-A17B",
 }
 
+# The licence text in each repository, by its key in the table of texts.
+TEXTS = {
+    "deepseek-r1": "mit",
+    "deepseek-v3": "deepseek-la-1.0",
+    "gemma-3-27b-it": "gemma-tou-2025-03-24",
+    "glm-5": "mit",
+    "gpt-oss-120b": "apache-2.0",
+    "gpt-oss-20b": "apache-2.0",
+    "llama-4-scout": "llama-4-cla-2025",
+    "mixtral-8x7b": "apache-2.0",
+    "nemotron-3-nano": "nvidia-open-model-2025-04-28",
+    "qwen3.5-397b-a17b": "apache-2.0",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A published model: its files by name, and what is made of them."""
+    """A published model: its files by name, and what is made of them; the BOM has no behaviour summary."""
 
     inventory: Inventory
     side: Mapping[str, bytes]
     facts: Facts
-    bom: bytes
+
+    @cached_property
+    def bom(self) -> bytes:
+        """The BOM, built when it is first asked for."""
+        return build(self.inventory, self.facts, None)
 
 
 @cache
 def of(name: str) -> Sample:
-    """Return the BOM of a model in ``fixtures/models``, without a behaviour summary, and what it is built from."""
+    """Return a model of ``fixtures/models``."""
     return sample(name, side_of(name))
 
 
@@ -131,8 +149,8 @@ def side_of(name: str) -> dict[str, bytes]:
 
 
 def sample(name: str, side: Mapping[str, bytes]) -> Sample:
-    """Return the BOM of a model in ``fixtures/models`` whose side files are ``side``."""
-    tensors = _tensors(name)
+    """Return a model of ``fixtures/models`` with other side files."""
+    tensors = _records(published.TABLES[name])
     files = [FileRecord(name=n, size=len(data), sha256=sha256(data), role=role(n)) for n, data in side.items()]
     size = max(tensor.end for tensor in tensors)
     files.append(FileRecord(name="model.safetensors", size=size, sha256="a" * 64, role="weights"))
@@ -142,13 +160,12 @@ def sample(name: str, side: Mapping[str, bytes]) -> Sample:
         files=tuple(sorted(files, key=lambda file: file.name)),
         tensors=tensors,
     )
-    told = read_facts(held, side)[0]
-    return Sample(inventory=held, side=side, facts=told, bom=build(held, told, None))
+    return Sample(inventory=held, side=side, facts=read_facts(held, side)[0])
 
 
 @cache
-def _tensors(name: str) -> tuple[TensorRecord, ...]:
-    return shapes.records(published.TABLES[name]())
+def _records(table: Callable[[], Iterable[shapes.Entry]]) -> tuple[TensorRecord, ...]:
+    return shapes.records(table())
 
 
 def document(data: bytes) -> dict[str, Json]:

@@ -3,13 +3,13 @@
 ``shapes`` has those of transformers with one kind of layer; here are the hybrids and those that see images.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import shapes
 from shapes import Entry, Shape
 
 
-def weights(prefix: str, dims: dict[str, Shape], *, bias: bool = False) -> Iterator[Entry]:
+def weights(prefix: str, dims: Mapping[str, Shape], *, bias: bool = False) -> Iterator[Entry]:
     """Yield a weight in bfloat16 for each module, and its bias."""
     for name, shape in dims.items():
         yield f"{prefix}.{name}.weight", "BF16", shape
