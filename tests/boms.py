@@ -1,11 +1,16 @@
-"""A BOM of gpt-oss-20b: its inventory with made-up digests, its facts, and a behaviour summary."""
+"""BOMs to test with: one of gpt-oss-20b with a behaviour summary, and one of each model in ``fixtures/models``.
 
-import functools
+Configurations and cards are those of the publishers, tensor tables are exact, and digests are made up.
+"""
+
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache, cached_property
+from pathlib import Path
 
+import published
 import shapes
 
 from mbom import bom, strictjson
@@ -14,7 +19,7 @@ from mbom.bom.build import Spec
 from mbom.digest import sha256
 from mbom.facts import Facts
 from mbom.facts.reading import read_facts
-from mbom.inventory import DeclaredFile, FileRecord, Inventory
+from mbom.inventory import DeclaredFile, FileRecord, Inventory, TensorRecord
 from mbom.inventory.roles import role
 from mbom.source import Origin
 from mbom.strictjson import Json
@@ -99,7 +104,7 @@ def build(
     )
 
 
-@functools.cache
+@cache
 def everything() -> dict[str, bytes]:
     """Return BOMs of every kind by name, for tests that hold whatever mbom builds against something."""
     bare = {"config.json": SIDE["config.json"]}
@@ -109,6 +114,7 @@ def everything() -> dict[str, bytes]:
         "no behaviour": build(behaviour=None),
         "no card": build(inventory(bare), facts(bare), None),
         **{name: build(inventory(side), facts(side)) for name, side in _hostile().items()},
+        **{name: of(name).bom for name in REPOSITORIES},
     }
 
 
@@ -132,6 +138,80 @@ def _hostile() -> dict[str, dict[str, bytes]]:
         tokenizer = json.dumps({"chat_template": [{"name": text[:256], "template": text}]}).encode()
         sides[f"texts of {name}"] = {"README.md": card, "config.json": config, "tokenizer_config.json": tokenizer}
     return sides
+
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "models"
+REPOSITORIES = {
+    "deepseek-r1": "deepseek-ai/DeepSeek-R1",
+    "deepseek-v3": "deepseek-ai/DeepSeek-V3",
+    "gemma-3-27b-it": "google/gemma-3-27b-it",
+    "glm-5": "zai-org/GLM-5",
+    "gpt-oss-120b": "openai/gpt-oss-120b",
+    "gpt-oss-20b": "openai/gpt-oss-20b",
+    "llama-4-scout": "meta-llama/Llama-4-Scout-17B-16E-Instruct",
+    "mixtral-8x7b": "mistralai/Mixtral-8x7B-v0.1",
+    "nemotron-3-nano": "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+    "qwen3.5-397b-a17b": "Qwen/Qwen3.5-397B-A17B",
+}
+
+# The licence text in each repository, by its key in the table of texts.
+TEXTS = {
+    "deepseek-r1": "mit",
+    "deepseek-v3": "deepseek-la-1.0",
+    "gemma-3-27b-it": "gemma-tou-2025-03-24",
+    "glm-5": "mit",
+    "gpt-oss-120b": "apache-2.0",
+    "gpt-oss-20b": "apache-2.0",
+    "llama-4-scout": "llama-4-cla-2025",
+    "mixtral-8x7b": "apache-2.0",
+    "nemotron-3-nano": "nvidia-open-model-2025-04-28",
+    "qwen3.5-397b-a17b": "apache-2.0",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A published model: its files by name, and what is made of them; the BOM has no behaviour summary."""
+
+    inventory: Inventory
+    side: Mapping[str, bytes]
+    facts: Facts
+
+    @cached_property
+    def bom(self) -> bytes:
+        """The BOM, built when it is first asked for."""
+        return build(self.inventory, self.facts, None)
+
+
+@cache
+def of(name: str) -> Sample:
+    """Return a model of ``fixtures/models``."""
+    return sample(name, side_of(name))
+
+
+def side_of(name: str) -> dict[str, bytes]:
+    """Return the side files of a model in ``fixtures/models``."""
+    return {path.name: path.read_bytes() for path in sorted((FIXTURES / name).iterdir())}
+
+
+def sample(name: str, side: Mapping[str, bytes]) -> Sample:
+    """Return a model of ``fixtures/models`` with other side files."""
+    tensors = _records(published.TABLES[name])
+    files = [FileRecord(name=n, size=len(data), sha256=sha256(data), role=role(n)) for n, data in side.items()]
+    size = max(tensor.end for tensor in tensors)
+    files.append(FileRecord(name="model.safetensors", size=size, sha256="a" * 64, role="weights"))
+    repo = REPOSITORIES[name]
+    held = Inventory(
+        origin=Origin(kind="hub", name=repo.partition("/")[2], repo=repo, revision=sha256(repo.encode())[:40]),
+        files=tuple(sorted(files, key=lambda file: file.name)),
+        tensors=tensors,
+    )
+    return Sample(inventory=held, side=side, facts=read_facts(held, side)[0])
+
+
+@cache
+def _records(table: Callable[[], Iterable[shapes.Entry]]) -> tuple[TensorRecord, ...]:
+    return shapes.records(table())
 
 
 def document(data: bytes) -> dict[str, Json]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from mbom import strictjson
 from mbom.bom import identity
+from mbom.bom.figures import FIRST, TIED, numbers
 from mbom.bom.lint import files_of, lint
-from mbom.bom.modelcard import TIED, BehaviourSummary, metrics, numbers, told
+from mbom.bom.modelcard import BehaviourSummary, metrics, told
 from mbom.bom.openness import DECLARED
 from mbom.bom.properties import differences, named, number, values
 from mbom.bom.schema import PROBLEMS_SHOWN, schema_problems
@@ -196,6 +197,10 @@ def _card(model: dict[str, Json], inventory: Inventory, facts: Facts | None) -> 
     architecture = facts.architecture if facts is not None else _stated_architecture(card)
     known = numbers(count(inventory.tensors, architecture), architecture)
     expected = {name: [] if value is None else [str(value)] for name, value in known.items()}
+    if not values(card, "tensors:digest"):  # written before the other numbers were stated
+        expected = {
+            name: value for name, value in expected.items() if name in FIRST or name.startswith("stored-bytes:")
+        }
     if facts is None:
         expected = {
             name: value for name, value in expected.items() if name.startswith(("parameters:", "stored-bytes:"))

@@ -5,17 +5,13 @@ from dataclasses import dataclass
 
 from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, SKETCH_LIMIT, Record
+from mbom.bom.figures import Property, figures
 from mbom.bom.identity import HUB, REPOSITORY
 from mbom.bom.openness import declared_metrics
 from mbom.bom.properties import properties
 from mbom.digest import sha256
-from mbom.facts.architecture import Architecture
-from mbom.facts.parameters import ACTIVE_RULE, TOTAL_RULE, Parameters
 from mbom.facts.reading import Facts
 from mbom.strictjson import Json
-
-Property = tuple[str, str]
-TIED = {True: "true", False: "false"}
 
 # Input and output by the hub's pipeline tag, for tasks of models that mbom can run.
 _MODALITIES = {
@@ -91,9 +87,10 @@ class BehaviourSummary:
 
 def model_card(facts: Facts, behaviour: BehaviourSummary | None) -> dict[str, Json]:
     """Return the CycloneDX ``modelCard`` object."""
+    languages = (("language", language) for language in facts.card.languages)
     card: dict[str, Json] = {
         "modelParameters": _model_parameters(facts),
-        "properties": properties([*_facts(facts), *told(behaviour)]),
+        "properties": properties([*figures(facts), *languages, *told(behaviour)]),
     }
     measured = metrics(behaviour) if behaviour is not None else []
     declared = declared_metrics(facts)
@@ -114,8 +111,10 @@ def _model_parameters(facts: Facts) -> dict[str, Json]:
         found["architectureFamily"] = architecture.model_type
     if architecture.architectures:
         found["modelArchitecture"] = ", ".join(architecture.architectures)
-    if task in _MODALITIES:
-        inputs, outputs = _MODALITIES[task]
+    inputs, outputs = _MODALITIES.get(
+        task or "", (architecture.modalities, ("text",) if architecture.modalities else ())
+    )
+    if inputs:
         found["inputs"] = [{"format": kind} for kind in inputs]
         found["outputs"] = [{"format": kind} for kind in outputs]
     if card.datasets:
@@ -128,52 +127,6 @@ def _dataset(name: str) -> Json:
     if REPOSITORY.fullmatch(name):
         found["contents"] = {"url": f"{HUB}/datasets/{name}"}
     return found
-
-
-def numbers(parameters: Parameters, architecture: Architecture) -> dict[str, int | None]:
-    """Return every number of the card by the name of its property; None where it is not known."""
-    return {
-        "parameters:total": parameters.total,
-        "parameters:active": parameters.active,
-        "parameters:active-with-embedding": parameters.active_with_embedding,
-        "parameters:embedding": parameters.embedding,
-        "parameters:other-modalities": parameters.other_modalities,
-        "parameters:prediction-layers": parameters.prediction,
-        "architecture:layers": architecture.layers,
-        "architecture:prediction-layers": architecture.prediction_layers,
-        "architecture:hidden-size": architecture.hidden,
-        "architecture:attention-heads": architecture.heads,
-        "architecture:key-value-heads": architecture.kv_heads,
-        "architecture:experts": architecture.experts,
-        "architecture:experts-per-token": architecture.experts_per_token,
-        "architecture:context-length": architecture.context_length,
-        "architecture:vocabulary": architecture.vocabulary,
-        "architecture:sliding-window": architecture.sliding_window,
-        "quantisation:bits": architecture.quantisation.bits if architecture.quantisation else None,
-        **{f"stored-bytes:{dtype}": size for dtype, size in parameters.stored},
-    }
-
-
-def _facts(facts: Facts) -> Iterator[Property]:
-    """Yield what is known; an unknown number is left out rather than given as zero."""
-    parameters, architecture = facts.parameters, facts.architecture
-    known = numbers(parameters, architecture)
-    yield from ((name, str(number)) for name, number in known.items() if number is not None)
-    yield "parameters:total:rule", TOTAL_RULE
-    if parameters.active is not None:
-        yield "parameters:active:rule", ACTIVE_RULE
-    yield from (("parameters:note", note) for note in parameters.notes)
-    yield from (("packing", packing) for packing in parameters.packings)
-    if architecture.dtype is not None:
-        yield "architecture:dtype", architecture.dtype
-    if architecture.tied_embeddings is not None:
-        yield "architecture:tied-embeddings", TIED[architecture.tied_embeddings]
-    quantisation = architecture.quantisation
-    if quantisation is not None and quantisation.method is not None:
-        yield "quantisation:method", quantisation.method
-    if quantisation is not None and quantisation.format is not None:
-        yield "quantisation:format", quantisation.format
-    yield from (("language", language) for language in facts.card.languages)
 
 
 def told(behaviour: BehaviourSummary | None) -> Iterator[Property]:

@@ -6,18 +6,29 @@ import click
 
 from mbom.cli import options
 from mbom.cli.console import Display, count, plain, size
-from mbom.facts import Survey, survey
+from mbom.facts import Facts, outline, survey
+from mbom.facts.cache import KINDS
+from mbom.inventory import Inventory
 from mbom.source import open_source
 from mbom.strictjson import Json
+
+# How people read the numbers that are not plain.
+_UNITS = {
+    **dict.fromkeys(("bytes", "cache_per_token", "cache_at_full_context"), size),
+    **dict.fromkeys(("parameters", "parameters_active", "parameters_by_block", "parameters_by_type"), count),
+}
 
 
 @click.command()
 @click.argument("checkpoint")
 @click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
+@click.option("--headers", is_flag=True, help="Read headers and small files of a folder only, no weights: no digest.")
 @options.as_json
 @options.quiet
 @click.pass_context
-def inspect(context: click.Context, *, checkpoint: str, everything: bool, as_json: bool, quiet: bool) -> None:
+def inspect(
+    context: click.Context, *, checkpoint: str, everything: bool, headers: bool, as_json: bool, quiet: bool
+) -> None:
     """Show what a checkpoint is and what is suspicious about it, and write nothing.
 
     CHECKPOINT is a folder or org/name[@revision]. Exit status: 0, or 1 when a finding is an error.
@@ -27,23 +38,27 @@ def inspect(context: click.Context, *, checkpoint: str, everything: bool, as_jso
       mbom inspect ./models/gpt-oss-20b --json
     """
     display = Display(quiet=quiet)
-    with display.scanning() as on_scan:
-        surveyed = survey(open_source(checkpoint, on_bytes=on_scan.fetched), everything=everything, progress=on_scan)
-    findings = surveyed.inventory.findings
+    if headers:
+        seen = outline(open_source(checkpoint))
+        described, findings = model(seen.inventory, seen.facts) | {"digest": None}, seen.findings
+    else:
+        with display.scanning() as on_scan:
+            source = open_source(checkpoint, on_bytes=on_scan.fetched)
+            surveyed = survey(source, everything=everything, progress=on_scan)
+        described, findings = model(surveyed.inventory, surveyed.facts), surveyed.inventory.findings
     if as_json:
         found: list[Json] = [finding.to_dict() for finding in findings]
-        display.data(json.dumps({"model": model(surveyed), "findings": found}, indent=1, ensure_ascii=False))
+        display.data(json.dumps({"model": described, "findings": found}, indent=1, ensure_ascii=False))
     else:
-        for label, value in model(surveyed).items():
-            display.data(plain(f"{label:<20} {_cell(label, value)}"))
+        for label, value in described.items():
+            display.data(plain(f"{label:<21} {_cell(label, value)}"))
         display.findings(findings)
     context.exit(1 if any(finding.severity == "error" for finding in findings) else 0)
 
 
-def model(surveyed: Survey) -> dict[str, Json]:
+def model(inventory: Inventory, facts: Facts) -> dict[str, Json]:
     """Return what a checkpoint is, as JSON: identity, facts as declared, counts as computed."""
-    inventory, facts = surveyed.inventory, surveyed.facts
-    architecture, parameters = facts.architecture, facts.parameters
+    architecture, parameters, memory = facts.architecture, facts.parameters, facts.footprint
     return {
         "name": inventory.origin.name,
         "source": inventory.origin.kind,
@@ -55,13 +70,26 @@ def model(surveyed: Survey) -> dict[str, Json]:
         "model_type": facts.model_type,
         "architectures": list(architecture.architectures),
         "quantisation": architecture.quantisation.method if architecture.quantisation else None,
+        "modalities": list(architecture.modalities),
         "layers": architecture.layers,
+        "layer_kinds": {kind: architecture.cache.number(kind) for kind in KINDS if architecture.cache.number(kind)},
+        "attention_heads": architecture.heads,
+        "key_value_heads": architecture.kv_heads,
         "experts": architecture.experts,
         "experts_per_token": architecture.experts_per_token,
+        "shared_experts": architecture.shared_experts,
         "context_length": architecture.context_length,
         "vocabulary": architecture.vocabulary,
+        "sliding_window": architecture.sliding_window,
+        "rope": [rope.type for rope in architecture.rope if rope.type is not None],
         "parameters": parameters.total,
         "parameters_active": parameters.active,
+        "parameters_by_block": dict(parameters.blocks),
+        "parameters_by_type": dict(parameters.logical),
+        "cache_per_token": memory.token,
+        "cache_at_full_context": memory.sequence,
+        "smallest_accelerators": memory.smallest,
+        "tensors_digest": facts.tensors.structure,
         "files": len(inventory.files),
         "bytes": sum(file.size for file in inventory.files),
         "tensors": len(inventory.tensors),
@@ -73,10 +101,12 @@ def model(surveyed: Survey) -> dict[str, Json]:
 
 def _cell(label: str, value: Json) -> str:
     """Return a value as people read it."""
-    if value is None or value == []:
+    if value is None or value in ([], {}):
         return "-"
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_cell(label, item)}" for name, item in value.items())
     if isinstance(value, int):
-        return {"bytes": size, "parameters": count, "parameters_active": count}.get(label, "{:,}".format)(value)
+        return _UNITS.get(label, "{:,}".format)(value)
     return str(value)

@@ -1,16 +1,27 @@
-"""Exact parameter counts, total and active per token, from the tensor table alone.
+"""How many parameters a checkpoint has, how many of them one token uses, and where and in which types they lie.
 
-``packing`` says how many weights each stored tensor stands for; this module sorts tensors by what a token does with
-them. The configuration adds three numbers that no header has: layers, experts, experts per token.
+The rules are those of publishers, checked against the numbers that they give for gpt-oss, Mixtral, DeepSeek-V3, GLM-5,
+Qwen 3.5, Llama 4, Nemotron 3 and Gemma 3. Where they disagree with each other, both numbers are told.
 """
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mbom.facts.architecture import Architecture
-from mbom.facts.packing import logical_elements
+from mbom.facts.blocks import (
+    BLOCKS,
+    DUPLICATE,
+    EMBEDDING,
+    EMBEDDING_MODULES,
+    EXPERTS,
+    HEAD,
+    OTHER_MODALITIES,
+    PREDICTION,
+    block,
+    module,
+)
+from mbom.facts.packing import resolve
 from mbom.inventory.record import TensorRecord
 
 TOTAL_RULE = (
@@ -23,17 +34,6 @@ ACTIVE_RULE = (
     "where both are one matrix), less encoders of other modalities, routed experts times experts per token / experts"
 )
 
-_EMBEDDINGS = frozenset(
-    {"embed_tokens", "wte", "word_embeddings", "tok_embeddings", "embeddings", "embedding", "embed", "embed_in"}
-)
-_LAYER_EMBEDDINGS = frozenset({"embed_tokens_per_layer"})  # looked up like the embedding, but never the output head
-_OTHER_MODALITIES = frozenset({
-    *("vision_tower", "vision_model", "vision_encoder", "vision_embed_tokens", "vision_projection", "visual"),
-    *("audio_tower", "audio_model", "audio_encoder", "embed_vision", "embed_audio"),
-    *("multi_modal_projector", "mm_projector"),
-})  # fmt: skip
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks?)\.(\d{1,6})\.")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
@@ -45,6 +45,9 @@ class Parameters:
         embedding: look-up tables that ``active`` leaves out; 0 where the embedding is the output head too.
         other_modalities: encoders of images or sound, part of ``total`` and not of ``active``.
         prediction: layers that only predict further tokens, part of neither.
+        blocks: the weights of ``total`` by block, for each that has any, in the order of ``blocks.BLOCKS``.
+        dtypes: the weights of ``total`` by the dtype that stores them, in the order of its name.
+        logical: the weights of ``total`` by what the stored elements stand for, in the order of its name.
         stored: bytes of tensor data by dtype, in the order of the dtype's name.
         packings: the packed encodings that were resolved.
         notes: sentences about what could not be counted exactly.
@@ -55,88 +58,83 @@ class Parameters:
     embedding: int
     other_modalities: int
     prediction: int
+    blocks: tuple[tuple[str, int], ...]
+    dtypes: tuple[tuple[str, int], ...]
+    logical: tuple[tuple[str, int], ...]
     stored: tuple[tuple[str, int], ...]
     packings: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
     def active_with_embedding(self) -> int | None:
-        """``active`` as publishers give it who count the embedding too (Mixtral, Qwen)."""
+        """``active`` as publishers give it who count the embedding too (Mixtral, Qwen, Llama 4)."""
         return None if self.active is None else self.active + self.embedding
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all tensors as they are stored."""
+        return sum(size for _, size in self.stored)
 
 
 def count(tensors: Sequence[TensorRecord], architecture: Architecture) -> Parameters:
     """Count the parameters of a checkpoint's tensor table."""
-    bits = architecture.quantisation.bits if architecture.quantisation else None
-    elements, packings, notes = logical_elements(tensors, bits)
-    kinds = _kinds(tensors, architecture)
+    found = resolve(tensors, architecture.quantisation.bits if architecture.quantisation else None)
+    blocks, note = _blocks(tensors, architecture)
+    notes = [*found.notes, *([note] if note else [])]
     sums: Counter[str] = Counter()
+    dtypes: Counter[str] = Counter()
+    logical: Counter[str] = Counter()
     stored: Counter[str] = Counter()
     for tensor in tensors:
-        sums[kinds[tensor.name]] += elements[tensor.name]
+        number, kind = found.elements[tensor.name], blocks[tensor.name]
+        sums[kind] += number
         stored[tensor.dtype] += tensor.end - tensor.start
-    total = sum(sums.values()) - sums["prediction"] - sums["duplicate"]
-    resting, note = _resting(sums["routed"], architecture)
+        if number and kind not in (PREDICTION, DUPLICATE):
+            dtypes[tensor.dtype] += number
+            logical[found.logical[tensor.name]] += number
+    total = sum(sums[kind] for kind in BLOCKS)
+    resting, why = _resting(sums[EXPERTS], architecture)
     active = None
     if resting is not None:
-        active = total - resting - sums["embedding"] - sums["other modality"]
+        active = total - resting - sums[EMBEDDING] - sums[OTHER_MODALITIES]
     return Parameters(
         total=total,
         active=active,
-        embedding=sums["embedding"],
-        other_modalities=sums["other modality"],
-        prediction=sums["prediction"],
+        embedding=sums[EMBEDDING],
+        other_modalities=sums[OTHER_MODALITIES],
+        prediction=sums[PREDICTION],
+        blocks=tuple((kind, sums[kind]) for kind in BLOCKS if sums[kind]),
+        dtypes=tuple(sorted(dtypes.items())),
+        logical=tuple(sorted(logical.items())),
         stored=tuple(sorted(stored.items())),
-        packings=packings,
-        notes=notes + ((note,) if note else ()),
+        packings=found.packings,
+        notes=(*notes, *([why] if why else [])),
     )
 
 
-def _kinds(tensors: Sequence[TensorRecord], architecture: Architecture) -> dict[str, str]:
-    """Sort tensors by what a token does with them."""
-    kinds = {tensor.name: _kind(tensor, architecture) for tensor in tensors}
+def _blocks(tensors: Sequence[TensorRecord], architecture: Architecture) -> tuple[Mapping[str, str], str | None]:
+    """Return the block of each tensor by its name, and a note where it was taken on the configuration's word."""
+    found = {tensor.name: block(tensor, architecture) for tensor in tensors}
     named = defaultdict(list)
     for tensor in tensors:
-        named[kinds[tensor.name]].append(tensor)
+        if found[tensor.name] in (EMBEDDING, HEAD):
+            named[found[tensor.name]].append(tensor)
     tied = architecture.tied_embeddings
-    heads, embeddings = named["head"], named["embedding"]
-    if tied and len(heads) == 1 == len(embeddings):
-        head, embedding = heads[0], embeddings[0]
-        if (head.dtype, head.shape, head.blake3) == (embedding.dtype, embedding.shape, embedding.blake3):
-            kinds[head.name] = "duplicate"
-            heads = []
+    heads, embeddings = named[HEAD], named[EMBEDDING]
+    note = None
+    if tied and len(heads) == 1 == len(embeddings) and _same(heads[0], embeddings[0]):
+        found[heads[0].name] = DUPLICATE
+        if not heads[0].blake3:
+            note = "embedding and output head are counted once, as the configuration says; their bytes were not read"
+        heads = []
     if not heads and tied is not False:
-        kinds.update((tensor.name, "head") for tensor in embeddings if _part(tensor.name) in _EMBEDDINGS)
-    return kinds
+        found.update((tensor.name, HEAD) for tensor in embeddings if module(tensor.name) in EMBEDDING_MODULES)
+    return found, note
 
 
-def _kind(tensor: TensorRecord, architecture: Architecture) -> str:
-    parts = tensor.name.split(".")
-    if not _OTHER_MODALITIES.isdisjoint(parts):
-        return "other modality"
-    if "mtp" in parts[:2] or _predicts(tensor.name, architecture):
-        return "prediction"
-    if "experts" in parts:
-        return "routed"
-    if _part(tensor.name) in _EMBEDDINGS | _LAYER_EMBEDDINGS:
-        return "embedding"
-    if "lm_head" in parts or parts[0] in ("output", "head", "embed_out"):
-        return "head"
-    return "dense"
-
-
-def _predicts(name: str, architecture: Architecture) -> bool:
-    """Tell whether a tensor lies in a layer beyond the main model's, where the configuration announces such layers."""
-    match = _LAYER.search(name)
-    if match is None or not architecture.prediction_layers or architecture.layers is None:
-        return False
-    return architecture.layers <= int(match[1]) < architecture.layers + architecture.prediction_layers
-
-
-def _part(name: str) -> str:
-    """Return the module that a ``weight`` belongs to, or an empty string."""
-    parts = name.split(".")
-    return parts[-2] if len(parts) > 1 and parts[-1] == "weight" else ""
+def _same(head: TensorRecord, embedding: TensorRecord) -> bool:
+    """Tell whether two tensors hold the same, as far as they were read."""
+    return (head.dtype, head.shape, head.blake3) == (embedding.dtype, embedding.shape, embedding.blake3)
 
 
 def _resting(routed: int, architecture: Architecture) -> tuple[int | None, str | None]:

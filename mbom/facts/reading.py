@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from mbom.digest import sha256
 from mbom.facts.architecture import CONFIG, Architecture, read_architecture, remote_code
 from mbom.facts.card import CARD, Card, Licence, read_card
+from mbom.facts.footprint import Footprint, footprint
 from mbom.facts.members import Members, is_name, read_object
 from mbom.facts.openness import Openness, assess
 from mbom.facts.parameters import Parameters, count
+from mbom.facts.tensordigests import TensorDigests, tensor_digests
 from mbom.inventory.findings import finding
 from mbom.inventory.record import Finding, Inventory, TensorRecord
 
@@ -47,6 +49,7 @@ class Facts:
     architecture: Architecture
     card: Card
     parameters: Parameters
+    tensors: TensorDigests
     chat_templates: tuple[ChatTemplate, ...]
     remote_code: tuple[str, ...]
     openness: Openness
@@ -55,6 +58,11 @@ class Facts:
     def model_type(self) -> str | None:
         """The key by which transformers chooses its class."""
         return self.architecture.model_type
+
+    @property
+    def footprint(self) -> Footprint:
+        """The memory that the model takes."""
+        return footprint(self.parameters, self.architecture)
 
     @property
     def licence(self) -> Licence | None:
@@ -82,6 +90,7 @@ def read_facts(inventory: Inventory, side: Mapping[str, bytes]) -> tuple[Facts, 
         architecture=architecture,
         card=card,
         parameters=count(inventory.tensors, architecture),
+        tensors=tensor_digests(inventory.tensors),
         chat_templates=templates,
         remote_code=architecture.remote_code + code,
         openness=assess(inventory, card, side.get(CARD), architecture),

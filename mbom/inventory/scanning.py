@@ -81,7 +81,7 @@ def scan(
     for name in listing:
         if not is_path(name):
             raise RefusedError(f"{name[:200]!r}: a file name that is no plain printable path; rename it")
-    reader = _Reader(source, threads=threads, kept=_kept(listing.values()), progress=progress)
+    reader = _Reader(source, threads=threads, kept=kept(listing.values()), progress=progress)
     readings = reader.read([listing[name] for name in listing if role(name) != WEIGHTS], "files", tensors=())
     side = {name: reading.content for name, reading in readings.items() if reading.content is not None}
     selection = select(tuple(listing.values()), side.get(INDEX_FILE), side.get(MODEL_CONFIG))
@@ -99,7 +99,7 @@ def scan(
     )
 
 
-def _kept(listing: Collection[Advertised]) -> frozenset[str]:
+def kept(listing: Collection[Advertised]) -> frozenset[str]:
     """Choose whose bytes stay in memory, the files at the root first, so that a flood below it cannot push them out."""
     kept, total = set(), 0
     for file in sorted(listing, key=lambda file: (file.name.count("/"), file.name)):

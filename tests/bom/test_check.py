@@ -247,6 +247,8 @@ def test_every_packing_is_counted_from_what_the_bom_states() -> None:
     facts, _ = read_facts(held, {"config.json": json.dumps(config).encode()})
     assert facts.parameters == Parameters(
         total=208, active=208, embedding=0, other_modalities=0, prediction=64,
+        blocks=(("feed-forward", 128), ("head", 80)), dtypes=(("BF16", 80), ("I32", 128)),
+        logical=(("bfloat16", 80), ("int4", 128)),
         stored=(("BF16", 208), ("I32", 96)), packings=("int4 in int32",), notes=(),
     )  # fmt: skip
     assert bom.check(boms.build(held, facts, None), held) == ()

@@ -149,6 +149,18 @@ FAULTS: dict[str, tuple[Edit, str]] = {
         lambda d: state(model(d)["modelCard"], "mbom:stored-bytes:BF16", "1"),
         "mbom:tensors:bytes states 13761264768, the parts add up to 10152345601",
     ),
+    "a block that grew": (
+        lambda d: state(model(d)["modelCard"], "mbom:parameters:block:router", "0"),
+        "mbom:parameters:total states 20914757184, the parts add up to 20912544576",
+    ),
+    "weights of one dtype that shrank": (
+        lambda d: state(model(d)["modelCard"], "mbom:parameters:stored:U8", "1"),
+        "mbom:parameters:total states 20914757184, the parts add up to 1804459585",
+    ),
+    "weights of one type that are no number": (
+        lambda d: state(model(d)["modelCard"], "mbom:parameters:logical:mxfp4", "many"),
+        "mbom:parameters:total states 20914757184, the parts add up to 1804459584",
+    ),
 }
 
 

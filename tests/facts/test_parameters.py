@@ -1,6 +1,7 @@
 import json
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 import shapes
@@ -63,7 +64,7 @@ def test_counts_are_exact(published: dict[str, Parameters]) -> None:
     assert not any(found.notes for found in published.values())
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", ["qwen3-30b-a3b"])  # test_models has the others
 def test_transformers_builds_as_many_parameters_as_are_counted(published: dict[str, Parameters], name: str) -> None:
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
@@ -235,6 +236,22 @@ PACKINGS: dict[str, tuple[list[Entry], int | None, str | None]] = {
 }  # fmt: skip
 
 
+# What one weight is, where it is not what the tensor's dtype says.
+LOGICAL = {
+    "MXFP4 as gpt-oss stores it": "mxfp4",
+    "NVFP4 of modelopt": "nvfp4",
+    "NVFP4 of compressed-tensors": "nvfp4",
+    "FP4 in int8": "mxfp4",
+    "int4 of compressed-tensors": "int4",
+    "int8 per channel": "int8",
+    "GPTQ, 4 bits": "int4",
+    "GPTQ, 3 bits, without an order": "int3",
+    "AWQ": "int4",
+    "bitsandbytes nf4": "nf4",
+    "bitsandbytes int8": "int8",
+}
+
+
 @pytest.mark.parametrize("case", PACKINGS)
 def test_every_packing_stands_for_the_same_matrix(case: str) -> None:
     entries, bits, packing = PACKINGS[case]
@@ -243,6 +260,7 @@ def test_every_packing_stands_for_the_same_matrix(case: str) -> None:
     found = counted(named, quantisation=quantisation)
     assert (found.total, found.notes) == (math.prod(MATRIX), ())
     assert found.packings == ((packing,) if packing else ())
+    assert found.logical == ((LOGICAL.get(case, "fp8-e4m3"), math.prod(MATRIX)),)
 
 
 @pytest.mark.parametrize(
@@ -261,6 +279,7 @@ def test_an_unknown_packing_is_counted_as_stored_with_a_note(entries: list[Entry
     assert found.total == math.prod(MATRIX)
     assert found.packings == ()
     assert len(found.notes) == 1
+    assert sum(number for name, number in found.logical if name.startswith("unknown-in-")) >= math.prod(MATRIX) // 8
     assert min(name for name, _, _ in entries) in found.notes[0]
 
 
@@ -273,6 +292,32 @@ def test_a_name_alone_hides_no_weights() -> None:
 def test_an_index_of_many_digits_is_no_layer() -> None:
     name = f"model.layers.{'9' * 5000}.w.weight"  # Python refuses to read so long a number
     assert counted([(name, "BF16", (2, 2))], layers=1, prediction_layers=1).prediction == 0
+
+
+@pytest.mark.parametrize(
+    ("dtype", "logical"),
+    [
+        ("F32", "float32"),
+        ("F16", "float16"),
+        ("BF16", "bfloat16"),
+        ("F8_E5M2", "fp8-e5m2"),
+        ("I64", "int64"),
+        ("BOOL", "bool"),
+    ],
+)
+def test_what_is_not_packed_is_what_its_dtype_says(dtype: str, logical: str) -> None:
+    found = counted([("model.layers.0.w", dtype, (8,))])
+    assert (found.dtypes, found.logical) == (((dtype, 8),), ((logical, 8),))
+
+
+def test_a_tied_matrix_of_which_only_the_headers_were_read_counts_once_with_a_note() -> None:
+    table = tuple(replace(tensor, blake3="") for tensor in shapes.records([EMBEDDING, HEAD, DENSE]))
+    found = count(table, Architecture(tied_embeddings=True))
+    assert found.total == 72
+    assert found.notes == (
+        "embedding and output head are counted once, as the configuration says; their bytes were not read",
+    )
+    assert count(table, Architecture(tied_embeddings=False)).total == 112
 
 
 def test_no_tensors_are_no_parameters() -> None:

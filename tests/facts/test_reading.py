@@ -2,6 +2,7 @@ import json
 import random
 from collections.abc import Iterable
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import shapes
@@ -9,8 +10,11 @@ from shapes import Entry
 
 from mbom.digest import sha256
 from mbom.facts.architecture import Architecture, Quantisation
+from mbom.facts.cache import Cache
 from mbom.facts.card import Licence
+from mbom.facts.classdefaults import SOURCE
 from mbom.facts.reading import ChatTemplate, Facts, read_facts
+from mbom.facts.rope import Rope
 from mbom.inventory.record import Finding
 
 CARD = b"---\nlicense: apache-2.0\n---\n"
@@ -32,35 +36,48 @@ def ids(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
     return [(finding.id, finding.severity, finding.path) for finding in findings]
 
 
+LEFT_OUT = "as the configuration leaves it out"
 GPT_OSS_20B = Architecture(
     model_type="gpt_oss",
     architectures=("GptOssForCausalLM",),
     layers=24,
     hidden=2880,
+    intermediate=2880,
     heads=64,
     kv_heads=8,
+    head_size=64,
     experts=32,
     experts_per_token=4,
     context_length=131072,
     vocabulary=201088,
     sliding_window=128,
+    rope=(Rope(type="yarn", factor=32.0),),
+    cache=Cache(kinds=("windowed", "full") * 12, elements=1024, formula="2 x key-value heads x head size", window=128),
     tied_embeddings=False,
     quantisation=Quantisation(method="mxfp4", format=None, bits=None),
+    assumed=(f"architecture:layer-kinds: sliding_window_pattern of gpt_oss in {SOURCE}, {LEFT_OUT}",),
 )
 ARCHITECTURES = {
     "gpt-oss-20b": GPT_OSS_20B,
-    "gpt-oss-120b": Architecture(**{**vars(GPT_OSS_20B), "layers": 36, "experts": 128}),
+    "gpt-oss-120b": replace(
+        GPT_OSS_20B, layers=36, experts=128, cache=replace(GPT_OSS_20B.cache, kinds=("windowed", "full") * 18)
+    ),
     "mixtral-8x7b": Architecture(
         model_type="mixtral",
         architectures=("MixtralForCausalLM",),
         layers=32,
         hidden=4096,
+        intermediate=14336,
         heads=32,
         kv_heads=8,
         experts=8,
         experts_per_token=2,
         context_length=32768,
         vocabulary=32000,
+        rope=(Rope(theta=1e6),),
+        cache=Cache(
+            kinds=("full",) * 32, elements=2048, formula="2 x key-value heads x head size (hidden size / heads)"
+        ),
         dtype="bfloat16",
         tied_embeddings=False,
     ),
@@ -74,6 +91,11 @@ ARCHITECTURES = {
         kv_heads=128,
         experts=256,
         experts_per_token=8,
+        shared_experts=1,
+        # This configuration leaves out the ranks of latent attention, so heads and their size are all that it gives.
+        cache=Cache(
+            kinds=("full",) * 61, elements=14336, formula="2 x key-value heads x head size (hidden size / heads)"
+        ),
         context_length=163840,
         vocabulary=129280,
         dtype="bfloat16",
@@ -91,8 +113,11 @@ ARCHITECTURES = {
         hidden=2048,
         heads=32,
         kv_heads=4,
+        head_size=128,
         experts=128,
         experts_per_token=8,
+        expert_intermediate=768,
+        cache=Cache(kinds=("full",) * 48, elements=1024, formula="2 x key-value heads x head size"),
         context_length=40960,
         vocabulary=151936,
         dtype="bfloat16",
@@ -130,7 +155,9 @@ def test_a_composite_configuration_gives_the_language_model_under_the_outer_type
         architectures=("Llama4ForConditionalGeneration",),
         layers=48,
         hidden=5120,
+        modalities=("image", "text"),
         experts=16,
+        cache=Cache(kinds=("full",) * 48),
         dtype="bfloat16",
     )
 
