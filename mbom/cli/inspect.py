@@ -9,7 +9,7 @@ from mbom.cli.console import Display, count, plain, size
 from mbom.facts import Facts, outline, survey
 from mbom.facts.cache import KINDS
 from mbom.inventory import Inventory
-from mbom.source import open_source
+from mbom.source import FolderSource, open_source
 from mbom.strictjson import Json
 
 # How people read the numbers that are not plain.
@@ -39,7 +39,7 @@ def inspect(
     """
     display = Display(quiet=quiet)
     if headers:
-        seen = outline(open_source(checkpoint))
+        seen = outline(FolderSource(checkpoint))
         described, findings = model(seen.inventory, seen.facts) | {"digest": None}, seen.findings
     else:
         with display.scanning() as on_scan:

@@ -36,6 +36,7 @@ _COMPANIONS = (
     (".SCB", (".weight",)),  # bitsandbytes, eight bits
     (".weight_format", (".weight",)),
 )
+_ENDINGS = tuple(ending for ending, _ in _COMPANIONS)
 _BITSANDBYTES = re.compile(r"(.*\.weight)\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..*)")
 _NF4_STATES = (".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4")
 _ENCODED = frozenset({"U8", "I8", "I32", "F8_E4M3", "F8_E5M2", "F4"})  # dtypes that need companions to be decoded
@@ -137,7 +138,9 @@ def companions(tensors: Sequence[TensorRecord]) -> frozenset[str]:
 
 def _is_companion(tensor: TensorRecord, size: int, table: Mapping[str, TensorRecord]) -> bool:
     """Tell whether a tensor only helps to decode another one: a scale, a zero point, a permutation."""
-    match = _BITSANDBYTES.fullmatch(tensor.name)
+    match = _BITSANDBYTES.fullmatch(tensor.name) if ".weight." in tensor.name else None
+    if match is None and not tensor.name.endswith(_ENDINGS):
+        return False
     hosts = [match[1]] if match else []
     for ending, replacements in _COMPANIONS:
         if tensor.name.endswith(ending):

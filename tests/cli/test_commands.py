@@ -109,6 +109,20 @@ def test_inspect_prints_model_and_findings(home: Path, tmp_path: Path) -> None:
     assert found["weights-missing"] == "error"
 
 
+def test_inspect_of_headers_gives_the_same_facts_without_a_digest(home: Path, tmp_path: Path) -> None:
+    whole = json.loads(mbom("inspect", FIXTURE, "--json", home=home).stdout)
+    shutil.copytree(FIXTURE, tmp_path / "model")
+    for shard in (tmp_path / "model").glob("*.safetensors"):
+        size, header = shard.stat().st_size, int.from_bytes(shard.read_bytes()[:8], "little")
+        os.truncate(shard, 8 + header)
+        os.truncate(shard, size)  # as long as before, and nothing but a header in it
+    run = mbom("inspect", tmp_path / "model", "--headers", "--json", home=home)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["model"] == whole["model"] | {"digest": None, "name": "model"}
+    remote = mbom("inspect", "org/model", "--headers", home=home)
+    assert (remote.returncode, remote.stderr) == (3, "mbom: org/model: no such folder\n")
+
+
 def test_inspect_shows_people_what_the_checkpoint_is(home: Path, tmp_path: Path) -> None:
     shutil.copytree(FIXTURE, tmp_path / "model")
     (tmp_path / "model" / "helper.py").write_text("print()\n")
@@ -116,6 +130,9 @@ def test_inspect_shows_people_what_the_checkpoint_is(home: Path, tmp_path: Path)
     assert run.returncode == 0, run.stderr
     assert re.search(r"^model_type +gpt_oss$", run.stdout, re.MULTILINE)
     assert re.search(r"^parameters +848 K$", run.stdout, re.MULTILINE)
+    assert re.search(r"^parameters_by_type +bfloat16 258 K, mxfp4 590 K$", run.stdout, re.MULTILINE)
+    assert re.search(r"^layer_kinds +full 2, windowed 2$", run.stdout, re.MULTILINE)
+    assert re.search(r"^cache_per_token +512 B$", run.stdout, re.MULTILINE)
     assert re.search(r"^repo +-$", run.stdout, re.MULTILINE)
     assert re.search(r"^openness +none \(Class III lacks Model architecture: only linked; ", run.stdout, re.MULTILINE)
     assert re.search(r"^warning +helper\.py: .*\[code-present\]$", run.stdout, re.MULTILINE)

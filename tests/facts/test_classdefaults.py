@@ -18,7 +18,7 @@ def test_every_default_is_that_of_the_class(model_type: str) -> None:
     for member, value in DEFAULTS[model_type].items():
         if member in ("sliding_window_pattern", "no_rope_layer_interval"):
             full = [layer for layer, name in enumerate(blank.layer_types, 1) if name == "full_attention"]
-            assert full == [layer for layer in range(1, 13) if layer % value == 0]
+            assert full == [layer for layer in range(1, 13) if layer % int(str(value)) == 0]
         elif member == "rope_theta":
             assert blank.rope_parameters["full_attention"]["rope_theta"] == value
         elif member == "rope_local_base_freq":

@@ -25,7 +25,7 @@ def footprint_of(**members: object) -> Footprint:
     return footprint(count(shapes.records(ENTRIES), architecture), architecture)
 
 
-WINDOW = {"sliding_window": 10}
+WINDOW: dict[str, object] = {"sliding_window": 10}
 KINDS: dict[str, tuple[dict[str, object], tuple[str, ...] | None]] = {
     "nothing said": ({}, (FULL,) * 4),
     "a window for all": (WINDOW, (WINDOWED,) * 4),

@@ -38,7 +38,7 @@ def write_model(folder: Path, name: str, shards: int = 3) -> Path:
     for file, data in boms.side_of(name).items():
         (folder / file).write_bytes(data)
     entries = sorted(published.TABLES[name]())
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number in range(shards):
         part = entries[number::shards]
         file = f"model-{number + 1:05}-of-{shards:05}.safetensors"

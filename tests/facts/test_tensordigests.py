@@ -15,9 +15,18 @@ TABLE = shapes.records(
 
 def test_the_digests_are_those_of_canonical_json() -> None:
     found = tensor_digests(TABLE)
-    rows = sorted(([t.name, t.dtype, list(t.shape), t.blake3] for t in TABLE), key=lambda row: str(row[0]))
-    assert found.structure == hashlib.sha256(rfc8785.dumps([row[:3] for row in rows])).hexdigest()
-    assert found.values == hashlib.sha256(rfc8785.dumps(rows)).hexdigest()
+    table = sorted(TABLE, key=lambda tensor: tensor.name)
+    structure = rfc8785.dumps([[t.name, t.dtype, list(t.shape)] for t in table])
+    values = rfc8785.dumps([[t.name, t.dtype, list(t.shape), t.blake3] for t in table])
+    assert found.structure == hashlib.sha256(structure).hexdigest()
+    assert found.values == hashlib.sha256(values).hexdigest()
+
+
+@pytest.mark.parametrize("number", [4095, 4096, 4097, 8193])
+def test_a_table_of_any_length_has_one_digest(number: int) -> None:
+    table = shapes.records([(f"{item:06}", "U8", (1,)) for item in range(number)])
+    expected = rfc8785.dumps([[t.name, t.dtype, list(t.shape)] for t in table])
+    assert tensor_digests(table).structure == hashlib.sha256(expected).hexdigest()
 
 
 def test_no_tensors_have_digests_too() -> None:
