@@ -5,7 +5,6 @@ the serialised document by bom-ref, and the result must pass the strict schema a
 """
 
 import json
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -13,18 +12,17 @@ from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgori
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType, Pedigree
 from cyclonedx.model.dependency import Dependency
-from cyclonedx.model.license import DisjunctiveLicense, LicenseAcknowledgement
 from cyclonedx.model.lifecycle import LifecyclePhase, PredefinedLifecycle
 from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot7
-from cyclonedx.spdx import fixup_id
 from packageurl import PackageURL
 
 from mbom import strictjson
-from mbom.bom import identity
+from mbom.bom import identity, licensing
 from mbom.bom.lint import lint
 from mbom.bom.mediatype import media_type
 from mbom.bom.modelcard import BehaviourSummary, model_card
+from mbom.bom.parts import join
 from mbom.bom.schema import schema_problems
 from mbom.errors import FormatError
 from mbom.facts.card import CARD
@@ -34,9 +32,6 @@ from mbom.strictjson import Json
 
 SUBJECT_REF = "checkpoint"
 TOOL_REF = "tool:mbom"
-
-_PART = r"(?:[\w.~:/@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"  # of an address: unreserved, delimiters, percent-encoded
-_LINK = re.compile(rf"https?://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?(?:/{_PART})?(?:\?{_PART})?(?:#{_PART})?", re.ASCII)
 
 
 def build(
@@ -62,7 +57,7 @@ def build(
     injected: dict[str, dict[str, Json]] = {
         identity.file_ref(file.name): {"mime-type": media_type(file.name)} for file in inventory.files
     }
-    injected[model.bom_ref.value] = {"modelCard": model_card(facts, behaviour)}
+    injected[model.bom_ref.value] = {"modelCard": model_card(facts, behaviour), **licensing.part(inventory, facts)}
     _inject(document, injected)
     document["compositions"] = [
         {"aggregate": "complete", "assemblies": [model.bom_ref.value]},  # every file of the checkpoint is listed
@@ -113,7 +108,6 @@ def _model(inventory: Inventory, facts: Facts) -> Component:
         purl=purl,
         publisher=group,
         description=_description(facts),
-        licenses=list(_licences(inventory, facts)),
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=inventory.digest)],
         components=[_file(file) for file in inventory.files],
         pedigree=_pedigree(facts),
@@ -142,35 +136,6 @@ def _file(file: FileRecord) -> Component:
             Property(name="mbom:file:role", value=file.role),
         ],
     )
-
-
-def _licences(inventory: Inventory, facts: Facts) -> Iterator[DisjunctiveLicense]:
-    """Yield the declared licences: by SPDX id where there is one, else by name, with the link that the card gives.
-
-    The hub writes ids in lower case, SPDX in its own; ids of families, such as ``gpl`` or ``llama``, are no SPDX ids.
-    """
-    licence = facts.licence
-    if licence is None:
-        return
-    url = _licence_link(inventory, licence.link) if len(licence.ids) < 2 else None  # else it is unclear whose it is
-    for hub_id in licence.ids or ("other",):
-        spdx = fixup_id(hub_id)
-        name = licence.name if hub_id == "other" and licence.name else hub_id
-        yield DisjunctiveLicense(
-            id=spdx,
-            name=None if spdx else name,
-            url=XsUri(url) if url and not spdx else None,
-            acknowledgement=LicenseAcknowledgement.DECLARED,
-        )
-
-
-def _licence_link(inventory: Inventory, link: str | None) -> str | None:
-    """Return an address for the card's ``license_link``, which is one or names a file of the repository."""
-    if link is None:
-        return None
-    if any(file.name == link for file in inventory.files):
-        return identity.hub_url(inventory.origin, "blob", link)
-    return link if _LINK.fullmatch(link) else None
 
 
 def _pedigree(facts: Facts) -> Pedigree | None:
@@ -211,12 +176,7 @@ def _properties(inventory: Inventory, facts: Facts) -> Iterator[tuple[str, str]]
     yield "declared:count", str(len(inventory.declared))
     for file in inventory.declared:
         yield "declared:not-fetched-not-verified", identity.declared_line(file)
-    licence = facts.licence
-    yield "licence:declared", "none" if licence is None else ", ".join(licence.ids) or "unnamed"
-    if licence is not None and licence.name:
-        yield "licence:declared:name", licence.name
-    if licence is not None and licence.link:
-        yield "licence:declared:link", licence.link
+    yield from ((claim.name, claim.value) for claim in licensing.claims(facts))
     for template in facts.chat_templates:
         yield "chat-template", f"sha256:{template.sha256} {template.file} {template.name}"
     for entry in facts.remote_code:
@@ -235,5 +195,5 @@ def _inject(document: Json, by_ref: dict[str, dict[str, Json]]) -> None:
             pending.extend(item.values())
             ref = item.get("bom-ref")
             if isinstance(ref, str) and ref in left:
-                item.update(left.pop(ref))
+                join(item, left.pop(ref))
     assert not left, f"no component has the bom-ref {min(left)}"

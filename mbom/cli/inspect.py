@@ -4,9 +4,11 @@ import json
 
 import click
 
+from mbom.bom.licensing import restriction_line
 from mbom.cli import options
 from mbom.cli.console import Display, count, plain, size
 from mbom.facts import Survey, survey
+from mbom.facts.licences import Licensing
 from mbom.source import open_source
 from mbom.strictjson import Json
 
@@ -51,6 +53,8 @@ def model(surveyed: Survey) -> dict[str, Json]:
         "revision": inventory.origin.revision,
         "digest": inventory.digest,
         "licence": facts.licence.label if facts.licence else None,
+        "licence_detected": _detected(facts.licensing),
+        "restrictions": [restriction_line(item) for item in facts.licensing.restrictions],
         "base_models": list(facts.card.base_models),
         "model_type": facts.model_type,
         "architectures": list(architecture.architectures),
@@ -68,6 +72,14 @@ def model(surveyed: Survey) -> dict[str, Json]:
         "declared_files": len(inventory.declared),
         "remote_code": list(facts.remote_code),
     }
+
+
+def _detected(licensing: Licensing) -> list[Json]:
+    """Return what each licence or policy text is, and how faithfully."""
+    known: list[Json] = [
+        f"{match.key} ({match.how}, {text.file})" for text in licensing.texts for match in text.matches
+    ]
+    return known + [f"unknown ({text.file})" for text in licensing.texts if not text.matches]
 
 
 def _cell(label: str, value: Json) -> str:
