@@ -18,6 +18,7 @@ from mbom.strictjson import Json
 
 _PART = r"(?:[\w.~:/@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"  # of an address: unreserved, delimiters, percent-encoded
 _LINK = re.compile(rf"https?://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?(?:/{_PART})?(?:\?{_PART})?(?:#{_PART})?", re.ASCII)
+_HOW = {"exact": "", "added": ", with other text", "altered": ", another version or altered"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,8 @@ def _detected(text: LicenceText, match: Match, inventory: Inventory) -> Json:
         ("licence:sha256", text.sha256),
         *(("licence:restriction", _term_line(term)) for term, _ in match.stated),
     ]
-    found: dict[str, Json] = {"name": entry.name} if entry.spdx.startswith("LicenseRef-") else {"id": entry.spdx}
+    listed = match.how == "exact" and not entry.spdx.startswith("LicenseRef-")
+    found: dict[str, Json] = {"id": entry.spdx} if listed else {"name": f"{entry.name}{_HOW[match.how]}"}
     found["url"] = identity.hub_url(inventory.origin, "blob", text.file) or entry.url
     found["properties"] = properties(dict.fromkeys(pairs))
     return {"license": found}

@@ -77,7 +77,9 @@ def identify(text: Words) -> Identified:
     for entry in (entry for entry in altered if entry.key not in repeated):
         line = min(line for anchor in entry.anchors if (line := finder.line(anchor)) is not None)
         matches.append(Match(key=entry.key, how="altered", line=line, stated=finder.stated(entry)))
-    return Identified(matches=tuple(sorted(matches, key=lambda match: (match.line, match.key))), other_words=others)
+    matches.sort(key=lambda match: (match.line, match.key))
+    first = {match.key: match for match in reversed(matches)}  # a text may stand there twice
+    return Identified(matches=tuple(match for match in matches if first[match.key] is match), other_words=others)
 
 
 def lines_of(text: Words, entry: Entry) -> tuple[tuple[Term, int], ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from mbom.facts.card import CARD, Card
 from mbom.facts.licences.comparison import Wider, disagreements, wider
-from mbom.facts.licences.declared import Declared, declared
+from mbom.facts.licences.declared import Declared, declared, is_open
 from mbom.facts.licences.restrictions import Restriction, restrictions
 from mbom.facts.licences.table import table
 from mbom.facts.licences.texts import LicenceText, linked_file, read_texts
@@ -48,6 +48,16 @@ class Licensing:
     def keys(self, file: str) -> tuple[str, ...]:
         """Return the keys of the licences and policies that were found in a file."""
         return next((text.keys for text in self.texts if text.file == file), ())
+
+    def is_open(self, file: str) -> bool | None:
+        """Tell whether a file holds open licences and nothing else; None where somebody must read it to know.
+
+        False as soon as one licence in it is not open; an altered text, or one with words beside it, is never open.
+        """
+        matches = next((text.matches for text in self.texts if text.file == file), ())
+        if any(is_open(match.key) is False for match in matches):
+            return False
+        return True if matches and all(match.how == "exact" for match in matches) else None
 
 
 def read_licensing(

@@ -26,8 +26,14 @@ _TAG = re.compile(
 _MARK = re.compile(r"(?<!\S)\(?(?:(?:\d{1,2}\.)*\d{1,2}|[a-z]|[ivx]{1,4})[.)](?!\S)")  # of a list: 1. 2.1. a) (iv)
 _EMPHASIS = str.maketrans("", "", "\\*`")  # of Markdown: **1\\. Definitions**
 _WORD = re.compile(r"[^\W_]+")
-_COPYRIGHT = re.compile(r"\W*(?:copyright\b|\(c\)|©)")
-_YEAR = re.compile(r"\b(?:19|20)\d\d\b|[\[<{](?:yyyy|year)")
+# Whose work it is: the word or the sign, which alone would be the third mark of a list, and the year after it.
+_COPYRIGHT = re.compile(r"\W*(?:copyright\b|©|\(c\)\s*(?:copyright\b|©|(?:19|20)\d\d))")
+_YEAR = re.compile(r"\W*(?:copyright|©|\(c\))(?:\W|copyright|c\b|by\b){0,20}(?:(?:19|20)\d\d\b|yyyy|year)")
+_COPYRIGHT_WORDS = 24  # of a line that names an author; a longer one says more than that
+_TERM = re.compile(  # a word that turns such a line into a condition
+    r"\b(?:agree\w*|commercial\w*|forbid\w*|licen[cs]\w*|may|must|noncommercial|not|only|permi\w*|prohibit\w*|shall"
+    r"|subject|terms|use|used|uses|without)\b"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +90,13 @@ def _line_words(line: str) -> list[str]:
 
 
 def _is_copyright(lines: Sequence[str], index: int) -> bool:
-    """Tell whether a line says whose work this is: it begins so, and names a year or stands alone.
+    """Tell whether a line says whose work this is and nothing else: it begins so, and names a year or stands alone.
 
-    A notice that a licence demands, wrapped so that a line of it begins with the word, does neither.
+    A notice that a licence demands, wrapped so that a line of it begins with the word, does neither; and a condition
+    in such a line is a condition.
     """
     line = lines[index].strip().casefold()
-    if _COPYRIGHT.match(line) is None:
+    if _COPYRIGHT.match(line) is None or _TERM.search(line) or len(_WORD.findall(line)) > _COPYRIGHT_WORDS:
         return False
     around = (lines[index - 1] if index else "", lines[index + 1] if index + 1 < len(lines) else "")
-    return _YEAR.search(line) is not None or not any(neighbour.strip() for neighbour in around)
+    return _YEAR.match(line) is not None or not any(neighbour.strip() for neighbour in around)
