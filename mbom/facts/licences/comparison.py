@@ -41,7 +41,7 @@ def disagreements(declared: Sequence[Declared], detected: Sequence[tuple[str, st
     lost = [item for item in declared if _is_definite(item) and found and found.isdisjoint(item.keys)]
     texts = "; ".join(f"{file} is {table().entries[key].name}" for file, key in detected)
     for item in lost:
-        yield detected[0][0], f"the card declares {item.label}, {texts}"
+        yield detected[0][0], f"the card declares {item.label}; {texts}"
     if lost or not all(item.keys for item in declared):
         return
     kinds = {term.kind for item in declared for term in item.terms}
