@@ -1,6 +1,7 @@
 """Synthetic releases of a model: which files lie in a repository, and what its card says."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import shapes
 
@@ -14,6 +15,7 @@ from mbom.inventory import DeclaredFile, FileRecord, Inventory
 from mbom.inventory.roles import role
 from mbom.source import Origin
 
+MIT = Path(__file__).parent.parent / "fixtures" / "licences" / "mit.txt"
 PROSE = "This paragraph says what a reader of the card wants to know of the model. " * 5
 
 # One file for each component of the framework, by the component's key.
@@ -70,6 +72,9 @@ def release(
 
 
 def facts(names: Sequence[str], text: bytes | None) -> tuple[Inventory, Facts]:
-    """Return the inventory and the facts of a repository."""
+    """Return the inventory and the facts of a repository; a file called LICENSE holds that of MIT."""
     held = inventory(names, text)
-    return held, read_facts(held, {} if text is None else {"README.md": text})[0]
+    side = {} if text is None else {"README.md": text}
+    if "LICENSE" in names:
+        side["LICENSE"] = MIT.read_bytes()
+    return held, read_facts(held, side)[0]

@@ -5,7 +5,6 @@ the serialised document by bom-ref, and the result must pass the strict schema a
 """
 
 import json
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,15 +13,13 @@ from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgori
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType, Pedigree
 from cyclonedx.model.dependency import Dependency
-from cyclonedx.model.license import DisjunctiveLicense, LicenseAcknowledgement
 from cyclonedx.model.lifecycle import LifecyclePhase, PredefinedLifecycle
 from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot7
-from cyclonedx.spdx import fixup_id
 from packageurl import PackageURL
 
 from mbom import strictjson
-from mbom.bom import identity
+from mbom.bom import identity, licensing
 from mbom.bom.coverage.declaring import declare
 from mbom.bom.given import Given
 from mbom.bom.lint import lint
@@ -43,9 +40,6 @@ Spec = Literal["1.6", "1.7"]
 
 SUBJECT_REF = "checkpoint"
 TOOL_REF = "tool:mbom"
-
-_PART = r"(?:[\w.~:/@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"  # of an address: unreserved, delimiters, percent-encoded
-_LINK = re.compile(rf"https?://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?(?:/{_PART})?(?:\?{_PART})?(?:#{_PART})?", re.ASCII)
 
 
 def build(
@@ -78,7 +72,11 @@ def build(
     document: Json = json.loads(JsonV1Dot7(bom).output_as_string())
     assert isinstance(document, dict)
     injected: dict[str, dict[str, Json]] = {}
-    injected[model.bom_ref.value] = {"modelCard": model_card(facts, behaviour), **_files(inventory)}
+    injected[model.bom_ref.value] = {
+        "modelCard": model_card(facts, behaviour),
+        **licensing.part(inventory, facts),
+        **_files(inventory),
+    }
     _inject(document, injected)
     if given is not None and given.author is not None:
         join(document, {"metadata": {"authors": [given.author.to_dict()]}})
@@ -127,7 +125,6 @@ def _model(inventory: Inventory, facts: Facts) -> Component:
         purl=purl,
         publisher=group,
         description=_description(facts),
-        licenses=list(_licences(inventory, facts)),
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=inventory.digest)],
         pedigree=_pedigree(facts),
         external_references=list(_references(inventory)),
@@ -165,35 +162,6 @@ def _dependencies(model: str, inventory: Inventory) -> Json:
     refs = sorted(identity.file_ref(file.name) for file in inventory.files)
     held: dict[str, list[str]] = {SUBJECT_REF: [model], model: refs, **{ref: [] for ref in refs}}
     return [{"ref": ref, "dependsOn": [*on]} if on else {"ref": ref} for ref, on in sorted(held.items())]
-
-
-def _licences(inventory: Inventory, facts: Facts) -> Iterator[DisjunctiveLicense]:
-    """Yield the declared licences: by SPDX id where there is one, else by name, with the link that the card gives.
-
-    The hub writes ids in lower case, SPDX in its own; ids of families, such as ``gpl`` or ``llama``, are no SPDX ids.
-    """
-    licence = facts.licence
-    if licence is None:
-        return
-    url = _licence_link(inventory, licence.link) if len(licence.ids) < 2 else None  # else it is unclear whose it is
-    for hub_id in licence.ids or ("other",):
-        spdx = fixup_id(hub_id)
-        name = licence.name if hub_id == "other" and licence.name else hub_id
-        yield DisjunctiveLicense(
-            id=spdx,
-            name=None if spdx else name,
-            url=XsUri(url) if url and not spdx else None,
-            acknowledgement=LicenseAcknowledgement.DECLARED,
-        )
-
-
-def _licence_link(inventory: Inventory, link: str | None) -> str | None:
-    """Return an address for the card's ``license_link``, which is one or names a file of the repository."""
-    if link is None:
-        return None
-    if any(file.name == link for file in inventory.files):
-        return identity.hub_url(inventory.origin, "blob", link)
-    return link if _LINK.fullmatch(link) else None
 
 
 def _pedigree(facts: Facts) -> Pedigree | None:
@@ -234,12 +202,7 @@ def _properties(inventory: Inventory, facts: Facts) -> Iterator[tuple[str, str]]
     yield "declared:count", str(len(inventory.declared))
     for file in inventory.declared:
         yield "declared:not-fetched-not-verified", identity.declared_line(file)
-    licence = facts.licence
-    yield "licence:declared", "none" if licence is None else ", ".join(licence.ids) or "unnamed"
-    if licence is not None and licence.name:
-        yield "licence:declared:name", licence.name
-    if licence is not None and licence.link:
-        yield "licence:declared:link", licence.link
+    yield from ((claim.name, claim.value) for claim in licensing.claims(facts))
     for template in facts.chat_templates:
         yield "chat-template", f"sha256:{template.sha256} {template.file} {template.name}"
     for entry in facts.remote_code:
@@ -259,5 +222,5 @@ def _inject(document: Json, by_ref: dict[str, dict[str, Json]]) -> None:
             pending.extend(item.values())
             ref = item.get("bom-ref")
             if isinstance(ref, str) and ref in left:
-                item.update(left.pop(ref))
+                join(item, left.pop(ref))
     assert not left, f"no component has the bom-ref {min(left)}"

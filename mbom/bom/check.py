@@ -150,7 +150,8 @@ def _identity(document: dict[str, Json], model: dict[str, Json], inventory: Inve
         yield f"the serial number is {document.get('serialNumber')}, that of the model is {serial}"
     held = model.get("externalReferences")
     assert held is None or isinstance(held, list)  # the schema says so
-    places = {(str(item["type"]), str(item["url"])) for item in held or () if isinstance(item, dict)}
+    found = {(str(item["type"]), str(item["url"])) for item in held or () if isinstance(item, dict)}
+    places = {(kind, url) for kind, url in found if kind != "license"}  # of texts that only the facts tell of
     for kind, url in sorted(places ^ {(kind, url) for kind, url, _ in identity.references(inventory)}):
         yield f"the {kind} {url} is {'not that of the inventory' if (kind, url) in places else 'missing'}"
     properties: dict[str, list[str]] = {

@@ -4,10 +4,12 @@ import json
 
 import click
 
+from mbom.bom.licensing import restriction_line
 from mbom.cli import options
 from mbom.cli.console import Display, count, plain, size
 from mbom.facts import Facts, outline, survey
 from mbom.facts.cache import KINDS
+from mbom.facts.licences import Licensing
 from mbom.inventory import Inventory
 from mbom.source import FolderSource, open_source
 from mbom.strictjson import Json
@@ -66,6 +68,8 @@ def model(inventory: Inventory, facts: Facts) -> dict[str, Json]:
         "revision": inventory.origin.revision,
         "digest": inventory.digest,
         "licence": facts.licence.label if facts.licence else None,
+        "licence_detected": _detected(facts.licensing),
+        "restrictions": [restriction_line(item) for item in facts.licensing.restrictions],
         "base_models": list(facts.card.base_models),
         "model_type": facts.model_type,
         "architectures": list(architecture.architectures),
@@ -97,6 +101,14 @@ def model(inventory: Inventory, facts: Facts) -> dict[str, Json]:
         "remote_code": list(facts.remote_code),
         "openness": facts.openness.label,
     }
+
+
+def _detected(licensing: Licensing) -> list[Json]:
+    """Return what each licence or policy text is, and how faithfully."""
+    known: list[Json] = [
+        f"{match.key} ({match.how}, {text.file})" for text in licensing.texts for match in text.matches
+    ]
+    return known + [f"unknown ({text.file})" for text in licensing.texts if not text.matches]
 
 
 def _cell(label: str, value: Json) -> str:

@@ -12,9 +12,14 @@ Sources:
     Ids of the hub: https://huggingface.co/docs/hub/repositories-licenses (2026-08-22).
 """
 
+from mbom.facts.licences import is_open as recognised_as_open
+
 CODE = "code"
 DATA = "data"
 DOCUMENT = "document"
+
+
+_FAMILIES = frozenset({"bsd", "cc", "gpl", "lgpl"})  # ids of the hub that leave open which licence is meant
 
 
 def _ids(text: str) -> frozenset[str]:
@@ -82,9 +87,15 @@ PREFERRED = {CODE: "an OSI-approved licence", DATA: "CDLA-Permissive-2.0 or Open
 def is_open(licence: str) -> bool | None:
     """Tell whether a licence is open, by its SPDX id, its id of the hub, or its name; None where nobody can tell.
 
+    The licences that mbom has read the text of come first.
+
     Ids of families, such as ``gpl`` or ``cc``, are no licences, so nothing is known of them.
     """
     key = "-".join(licence.lower().split())
+    if key in _FAMILIES:
+        return None
+    if (told := recognised_as_open(licence)) is not None:
+        return told
     if key in _OPEN:
         return True
     return False if key in _RESTRICTED or key.startswith(_RESTRICTED_PREFIXES) else None

@@ -13,6 +13,7 @@ from mbom.digest import sha256
 from mbom.facts.architecture import CONFIG, Architecture, read_architecture, remote_code
 from mbom.facts.card import CARD, Card, Licence, read_card
 from mbom.facts.footprint import Footprint, footprint
+from mbom.facts.licences import Licensing, read_licensing
 from mbom.facts.members import Members, is_name, read_object
 from mbom.facts.openness import Openness, assess
 from mbom.facts.parameters import Parameters, count
@@ -53,6 +54,7 @@ class Facts:
     chat_templates: tuple[ChatTemplate, ...]
     remote_code: tuple[str, ...]
     openness: Openness
+    licensing: Licensing
 
     @property
     def model_type(self) -> str | None:
@@ -75,8 +77,8 @@ def read_facts(inventory: Inventory, side: Mapping[str, bytes]) -> tuple[Facts, 
 
     Args:
         inventory: the files and tensors, as read.
-        side: the bytes of small files of the checkpoint by name; those of ``SIDE_FILES`` are looked into, and one
-            that is not there counts as missing from the checkpoint.
+        side: the bytes of small files of the checkpoint by name; those of ``SIDE_FILES`` and the licence and policy
+            texts are looked into, and one that is not there counts as missing from the checkpoint.
 
     Returns:
         The facts, and findings for whatever could not be read: a broken file costs its own facts and no others.
@@ -85,6 +87,7 @@ def read_facts(inventory: Inventory, side: Mapping[str, bytes]) -> tuple[Facts, 
     if CONFIG not in side and any(file.name == CONFIG for file in inventory.files):
         findings = (finding("config-malformed", CONFIG, "it is larger than any configuration that is read"),)
     card, more = read_card(side.get(CARD))
+    licensing, conflicts = read_licensing(inventory, side, card)
     templates, code, others = _tokenizer(side)
     facts = Facts(
         architecture=architecture,
@@ -93,9 +96,10 @@ def read_facts(inventory: Inventory, side: Mapping[str, bytes]) -> tuple[Facts, 
         tensors=tensor_digests(inventory.tensors),
         chat_templates=templates,
         remote_code=architecture.remote_code + code,
-        openness=assess(inventory, card, side.get(CARD), architecture),
+        openness=assess(inventory, card, side.get(CARD), architecture, licensing.found),
+        licensing=licensing,
     )
-    return facts, findings + more + others + _layers_differ(architecture, inventory.tensors)
+    return facts, findings + more + conflicts + others + _layers_differ(architecture, inventory.tensors)
 
 
 def _tokenizer(side: Mapping[str, bytes]) -> tuple[tuple[ChatTemplate, ...], tuple[str, ...], tuple[Finding, ...]]:

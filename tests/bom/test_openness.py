@@ -32,7 +32,7 @@ def model(data: bytes) -> dict[str, Json]:
 def test_each_component_says_its_file_digest_licence_and_verdict() -> None:
     found = model(built(card("license: mit"), ("train.py", "LICENSE")))
     assert values(found, "openness:training-code") == [
-        f"present train.py sha256:{sha256(b'train.py')}; licence mit (README.md); open"
+        f"present train.py sha256:{sha256(b'train.py')}; licence mit (README.md), MIT (LICENSE); open"
     ]
     assert values(found, "openness:final-parameters")[0].endswith(
         "open, acceptable but not preferred (CDLA-Permissive-2.0 or OpenMDW)"
