@@ -8,11 +8,12 @@ from urllib.parse import unquote
 from mbom.errors import FormatError
 from mbom.facts.card import CARD, Licence
 from mbom.facts.licences.matching import Match, identify
-from mbom.facts.licences.text import Words, words_of
+from mbom.facts.licences.text import TEXT_LIMIT, Words, words_of
 from mbom.inventory.record import FileRecord, Inventory
 from mbom.inventory.roles import LICENCE, POLICY
 
 TEXTS_LIMIT = 64  # files that are looked into, the linked one and those at the root first; honest are one to four
+TOTAL_LIMIT = 8 << 20  # bytes of all of them; a megabyte of hostile text takes up to two seconds
 
 _ON_THE_HUB = re.compile(
     r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<repo>[^/]+/[^/]+)/[a-z]+/[^/]+/(?P<path>.+)"
@@ -43,9 +44,14 @@ def read_texts(inventory: Inventory, side: Mapping[str, bytes], linked: str | No
     """Identify every licence and policy file, and the one that the card links to, by name."""
     files = [file for file in inventory.files if file.role in (LICENCE, POLICY) or file.name == linked != CARD]
     files.sort(key=lambda file: (file.name != linked, file.name.count("/"), file.name))
-    found = [_read(file, side) for file in files[:TEXTS_LIMIT]]
-    problem = f"it is one of more than {TEXTS_LIMIT} licence and policy files"
-    found += [LicenceText(file=file.name, sha256=file.sha256, problem=problem) for file in files[TEXTS_LIMIT:]]
+    found, total = [], 0
+    for number, file in enumerate(files):
+        total += file.size if file.size <= TEXT_LIMIT else 0
+        if number >= TEXTS_LIMIT or total > TOTAL_LIMIT:
+            problem = f"there are more than {TEXTS_LIMIT} such files, or {TOTAL_LIMIT} bytes of them, before it"
+            found.append(LicenceText(file=file.name, sha256=file.sha256, problem=problem))
+        else:
+            found.append(_read(file, side))
     return tuple(sorted(found, key=lambda text: text.file))
 
 

@@ -6,7 +6,7 @@ import pytest
 from licencetexts import COPIES, KEYS
 
 from mbom.errors import FormatError
-from mbom.facts.licences.matching import OCCURRENCES, Identified, identify
+from mbom.facts.licences.matching import Identified, identify
 from mbom.facts.licences.table import table
 from mbom.facts.licences.text import words_of
 
@@ -153,7 +153,6 @@ def test_a_flood_of_openings_takes_no_time_and_hides_at_most_itself() -> None:
     began = time.process_time()
     assert [how for _, how in matches(flood + licencetexts.text("mit"))] == ["added"]
     assert time.process_time() - began < 5
-    assert flood.count("\n") + 10_000 > OCCURRENCES * 16  # honest files repeat no opening so often
 
 
 @pytest.mark.parametrize("word", ["a", "permission ", "[", "](", "<", "<a ", "1.", "(i) ", "* ", "\u2028", "ﷺ "])

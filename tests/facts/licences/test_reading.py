@@ -7,7 +7,7 @@ from mbom.digest import sha256
 from mbom.facts.card import read_card
 from mbom.facts.licences import Licensing, read_licensing
 from mbom.facts.licences.text import TEXT_LIMIT
-from mbom.facts.licences.texts import TEXTS_LIMIT
+from mbom.facts.licences.texts import TEXTS_LIMIT, TOTAL_LIMIT
 from mbom.facts.places import Place
 from mbom.inventory import FileRecord, Inventory
 from mbom.inventory.record import Finding
@@ -246,6 +246,16 @@ def test_a_flood_of_licences_cannot_hide_the_linked_one() -> None:
     unread = [finding for finding in findings if finding.id == "licence-text-unread"]
     assert len(unread) == 7
     assert f"more than {TEXTS_LIMIT}" in unread[0].detail
+
+
+def test_many_long_texts_are_not_all_read() -> None:
+    long = b"word " * (TEXT_LIMIT // 5)
+    count = TOTAL_LIMIT // len(long) + 3
+    licensing, findings = read({"LICENSE": APACHE, **{f"b{number:02}/LICENSE": long for number in range(count)}})
+    assert licensing.keys("LICENSE") == ("apache-2.0",)
+    unread = [finding.path for finding in findings if finding.id == "licence-text-unread"]
+    assert unread == [f"b{number:02}/LICENSE" for number in range(count - len(unread), count)]
+    assert len(unread) == 4  # LICENSE itself takes some of it
 
 
 def test_a_card_without_a_licence_is_a_note_and_no_card_is_the_cards_own() -> None:
