@@ -330,7 +330,7 @@ class _Procedure:
         """Return the facts read again from the checkpoint, where it is the signed one: the BOM must say the same."""
         if self.on_disk is None or self.inventory is None or self.on_disk.inventory.files != self.inventory.files:
             return None
-        return read_facts(self.on_disk.inventory, self.on_disk.side)[0]
+        return read_facts(self.on_disk.inventory, self.on_disk.side, self.on_disk.contents)[0]
 
     # ---- 9 ----
     def behaviour_record(self) -> str:
