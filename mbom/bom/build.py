@@ -21,7 +21,7 @@ from cyclonedx.spdx import fixup_id
 from packageurl import PackageURL
 
 from mbom import strictjson
-from mbom.bom import identity
+from mbom.bom import identity, programs
 from mbom.bom.lint import lint
 from mbom.bom.mediatype import media_type
 from mbom.bom.modelcard import BehaviourSummary, model_card
@@ -64,6 +64,7 @@ def build(
     }
     injected[model.bom_ref.value] = {"modelCard": model_card(facts, behaviour)}
     _inject(document, injected)
+    programs.add_templates(document, inventory, facts, model.bom_ref.value)
     document["compositions"] = [
         {"aggregate": "complete", "assemblies": [model.bom_ref.value]},  # every file of the checkpoint is listed
         {"aggregate": "unknown", "dependencies": [model.bom_ref.value]},  # training data: only what the card names
@@ -217,10 +218,7 @@ def _properties(inventory: Inventory, facts: Facts) -> Iterator[tuple[str, str]]
         yield "licence:declared:name", licence.name
     if licence is not None and licence.link:
         yield "licence:declared:link", licence.link
-    for template in facts.chat_templates:
-        yield "chat-template", f"sha256:{template.sha256} {template.file} {template.name}"
-    for entry in facts.remote_code:
-        yield "remote-code", entry
+    yield from programs.code_properties(facts)
 
 
 def _inject(document: Json, by_ref: dict[str, dict[str, Json]]) -> None:

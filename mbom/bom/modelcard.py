@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, SKETCH_LIMIT, Record
 from mbom.bom.identity import HUB, REPOSITORY
+from mbom.bom.programs import tokenizer_properties
 from mbom.bom.properties import properties
 from mbom.digest import sha256
 from mbom.facts.architecture import Architecture
@@ -171,6 +172,7 @@ def _facts(facts: Facts) -> Iterator[Property]:
     if quantisation is not None and quantisation.format is not None:
         yield "quantisation:format", quantisation.format
     yield from (("language", language) for language in facts.card.languages)
+    yield from tokenizer_properties(facts)
 
 
 def told(behaviour: BehaviourSummary | None) -> Iterator[Property]:

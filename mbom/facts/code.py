@@ -12,8 +12,6 @@ from mbom.inventory.findings import finding, listed, plain
 from mbom.inventory.record import Finding, Inventory
 from mbom.inventory.roles import CODE
 
-GLOBALS_SHOWN = 64  # globals that one pickle is said to name
-
 _KINDS = MappingProxyType({
     ".bat": "shell script", ".bash": "shell script", ".cmd": "shell script", ".ps1": "shell script",
     ".sh": "shell script", ".dll": "native code", ".dylib": "native code", ".exe": "native code", ".so": "native code",
@@ -41,16 +39,20 @@ class Code:
         files: (name, kind) of files of program code, such as (``modeling.py``, ``Python``).
         executables: (name, format) of files of other formats whose readers can be made to run something.
         pickles: every file that holds a pickle.
+        examined: whether the contents of files were looked into; without, nothing is known of the last two.
     """
 
     files: tuple[tuple[str, str], ...] = ()
     executables: tuple[tuple[str, str], ...] = ()
     pickles: tuple[PickleFile, ...] = ()
+    examined: bool = False
 
 
-def read_code(inventory: Inventory, contents: Mapping[str, Contents]) -> Code:
-    """Return the code among the files; ``contents`` by name, as the scan gives them."""
+def read_code(inventory: Inventory, contents: Mapping[str, Contents] | None) -> Code:
+    """Return the code among the files; ``contents`` by name, as the scan gives them, None where nobody looked."""
+    examined, contents = contents is not None, contents or {}
     return Code(
+        examined=examined,
         files=tuple((file.name, _kind(file.name)) for file in inventory.files if file.role == CODE),
         executables=tuple(
             (name, content.format)

@@ -68,7 +68,7 @@ def read_facts(
         inventory: the files and tensors, as read.
         side: the bytes of small files of the checkpoint by name: those of ``SIDE_FILES``, further chat templates and
             the tokenizer's are looked into, and one that is not there counts as missing from the checkpoint.
-        contents: what files could make a reader run, by name, as the scan gives it.
+        contents: what files could make a reader run, by name, as the scan gives it; None where nobody looked.
 
     Returns:
         The facts, and findings for whatever could not be read: a broken file costs its own facts and no others.
@@ -91,7 +91,7 @@ def read_facts(
         chat_templates=templates,
         remote_code=code,
         tokenizer=tokenizer,
-        code=read_code(inventory, contents or {}),
+        code=read_code(inventory, contents),
     )
     findings += more + others + rejected + seen + surprises + elsewhere(code)
     return facts, findings + _layers_differ(architecture, inventory.tensors)

@@ -18,6 +18,7 @@ from mbom.inventory.views import Part, View
 
 OPCODES_LIMIT = 4_000_000  # of one file, about 5 s; a state dictionary of 70 billion parameters takes 50,000
 GLOBALS_LIMIT = 4096  # different names; honest pickles of training state have a few dozen
+NAME_LIMIT = 200  # characters of a name that are kept, which is more than any harmless one has
 LINE_LIMIT = 64 << 10  # bytes of an argument that ends with its line
 TEXT_LIMIT = 4096  # bytes of a string that may be half of a name; a longer one counts as unknown
 EXTRA_LIMIT = 100_000  # memo entries that are not numbered one after the other
@@ -233,7 +234,8 @@ class _Machine:
             self._effect(opcode)
         else:
             self._stack.append(None)
-        self.globals.add(f"{module or UNKNOWN}.{name or UNKNOWN}")
+        full = f"{module or UNKNOWN}.{name or UNKNOWN}"
+        self.globals.add(full if len(full) <= NAME_LIMIT else f"{full[:NAME_LIMIT]}…")
         if len(self.globals) > GLOBALS_LIMIT:
             raise _Fault(f"it names more than {GLOBALS_LIMIT} globals")
 
