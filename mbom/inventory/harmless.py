@@ -15,25 +15,8 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-_TORCH_TYPES = [
-    "BFloat16",
-    "Bool",
-    "Byte",
-    "Char",
-    "ComplexDouble",
-    "ComplexFloat",
-    "Double",
-    "Float",
-    "Half",
-    "Int",
-    "Long",
-    "QInt32",
-    "QInt8",
-    "QUInt2x4",
-    "QUInt4x2",
-    "QUInt8",
-    "Short",
-]
+_TYPES = _words("BFloat16 Bool Byte Char Double Float Half Int Long Short")
+_STORED_TYPES = _words("ComplexDouble ComplexFloat QInt32 QInt8 QUInt2x4 QUInt4x2 QUInt8")
 _TORCH = _words("""
     Size Tensor device bfloat16 bool complex128 complex32 complex64 float16 float32 float64 float4_e2m1fn_x2
     float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu int8 int16 int32 int64 uint8 uint16
@@ -54,8 +37,10 @@ _BUILTINS = _words("""
 """)
 
 HARMLESS = frozenset({
-    *(f"torch.{kind}{what}" for kind in _TORCH_TYPES for what in ("Storage", "Tensor")),
-    *(f"torch.cuda.{kind}{what}" for kind in _TORCH_TYPES for what in ("Storage", "Tensor")),
+    *(f"torch.{kind}Storage" for kind in (*_TYPES, *_STORED_TYPES)),
+    *(f"torch.{kind}Tensor" for kind in _TYPES),
+    *(f"torch.cuda.{kind}{what}" for kind in _TYPES for what in ("Storage", "Tensor")),
+    *("torch.cuda.ComplexDoubleStorage", "torch.cuda.ComplexFloatStorage"),
     *(f"torch.{name}" for name in _TORCH),
     *(f"torch._utils.{name}" for name in _REBUILDS),
     *(f"numpy.{name}" for name in _NUMPY),

@@ -8,7 +8,6 @@ passed over, and where a stream breaks, what came before stands and the break is
 The opcodes and their effects are the table of ``pickletools`` in the standard library.
 """
 
-import codecs
 import pickletools
 import re
 from dataclasses import dataclass, field
@@ -30,6 +29,8 @@ _FIRST_WINDOW = 4 << 10
 _MARK = object()
 _PLAUSIBLE = re.compile(r"[^\W\d][\w.-]*")
 _READABLE = re.compile(rb"\x80[\x00-\x05]|PK\x03\x04|\x1f\x8b|\x78[\x01\x5e\x9c\xda]|BZh|\xfd7zXZ")
+_ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([0-7]{1,3})|(.))", re.DOTALL)  # of STRING, as in a Python literal
+_CONTROLS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\n": b""}
 UNKNOWN = "?"  # in the place of a name that the pickle computes
 
 
@@ -230,14 +231,15 @@ class _Machine:
             module, name = _pair(argument)
         else:  # the registry of extensions is the reader's own
             module, name = "copyreg", f"extension {int.from_bytes(argument or b'', 'little')}"
-        if opcode.marked:
-            self._effect(opcode)
-        else:
-            self._stack.append(None)
         full = f"{module or UNKNOWN}.{name or UNKNOWN}"
         self.globals.add(full if len(full) <= NAME_LIMIT else f"{full[:NAME_LIMIT]}…")
         if len(self.globals) > GLOBALS_LIMIT:
             raise _Fault(f"it names more than {GLOBALS_LIMIT} globals")
+        # After the name, as Python's own unpickler does it: what is imported has run, whatever the stack holds.
+        if opcode.marked:
+            self._effect(opcode)
+        else:
+            self._stack.append(None)
 
     def _effect(self, opcode: _Opcode) -> None:
         """Take from the stack what an opcode takes, and put unknown values there."""
@@ -301,7 +303,7 @@ class _Machine:
         self._size = min(2 * self._size, _WINDOW)
 
     def _line(self) -> bytes:
-        """Return the bytes up to the end of the line, or to the end of the view as CPython does."""
+        """Return the bytes up to the end of the line; where there is none CPython too drops the last byte of all."""
         offset = self.position - self._base
         end = self._window.find(b"\n", offset, offset + LINE_LIMIT)
         if end < 0:
@@ -309,9 +311,9 @@ class _Machine:
             offset, end = 0, self._window.find(b"\n", 0, LINE_LIMIT)
         if end < 0 and self._view.size - self.position > LINE_LIMIT:
             raise _Fault(f"a line at byte {self.position} has more than {LINE_LIMIT} bytes")
-        found = self._window[offset : end if end >= 0 else None]
-        self.position += len(found) + (end >= 0)
-        return found
+        found = self._window[offset : end + 1 if end >= 0 else None]
+        self.position += len(found)
+        return found[:-1]
 
 
 def nested(view: View, pickle: Pickle) -> list[Part]:
@@ -346,7 +348,15 @@ def _text(name: str, argument: bytes | None) -> str | None:
         if name == "UNICODE":
             return argument.decode("raw-unicode-escape")
         if name == "STRING":
-            return codecs.escape_decode(argument.strip()[1:-1])[0].decode("latin-1")
+            return _ESCAPE.sub(_unescaped, argument.strip()[1:-1]).decode("latin-1")
         return argument.decode("latin-1" if name in _BYTES else "utf-8")
     except ValueError:
         return None
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    """Return the byte that an escape stands for; one that stands for nothing is kept as it is."""
+    hexadecimal, octal, char = match.groups()
+    if char is None:
+        return bytes([int(hexadecimal, 16) if hexadecimal else int(octal, 8) & 0xFF])
+    return _CONTROLS.get(char, char if char in b"\\'\"" else match[0])
