@@ -27,7 +27,7 @@ FURTHER_TEMPLATES = "additional_chat_templates/"  # NAME.jinja in there
 DEFAULT = "default"
 
 TEMPLATES_LIMIT = 64  # named templates of one tokenizer; honest ones have one to four
-CHARACTERS_LIMIT = 1 << 20  # of all templates together that are looked into: some six seconds of parsing
+CHARACTERS_LIMIT = 1 << 19  # of all templates together that are looked into: some four seconds on hostile ones
 STEPS_LIMIT = 100_000  # of nested loops over literal ranges; jinja2's sandbox stops one loop there, but not two nested
 NESTED_LIMIT = 3  # loops over ranges inside each other whose lengths the template computes
 REPEAT_LIMIT = 10_000  # copies of a text, or columns that it is padded to

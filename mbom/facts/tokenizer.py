@@ -95,7 +95,8 @@ def read_tokenizer(
             found = Tokenizer(kind="SentencePiece")
     if config is not None:
         declared = config.text("tokenizer_class", fact="tokenizer:class")
-        roles, places = _roles(config, side)
+        roles, places, wrong = _roles(config, side)
+        findings += wrong
         if "tokenizer:class" in config.places:
             places["tokenizer:class"] = config.places["tokenizer:class"]
         found = replace(found, declared=declared, roles=roles, places={**found.places, **places})
@@ -192,11 +193,15 @@ def _rewriting(document: Mapping[str, Json]) -> Iterator[Finding]:
         yield finding("tokenizer-rewrites", TOKENIZER_JSON, listed(found))
 
 
-def _roles(config: Members, side: Mapping[str, bytes]) -> tuple[tuple[tuple[str, str], ...], dict[str, Place]]:
+def _roles(
+    config: Members, side: Mapping[str, bytes]
+) -> tuple[tuple[tuple[str, str], ...], dict[str, Place], list[Finding]]:
     """Return the tokens that stand for something; tokenizer_config.json goes before special_tokens_map.json."""
     sources: list[tuple[str, Mapping[str, Json]]] = [(config.path, config.objects[0])]
+    findings = []
     if SPECIAL_TOKENS in side:
-        mapped, _ = read_object(SPECIAL_TOKENS, side[SPECIAL_TOKENS])
+        mapped, problems = read_object(SPECIAL_TOKENS, side[SPECIAL_TOKENS])
+        findings = [finding("tokenizer-malformed", SPECIAL_TOKENS, problem.detail) for problem in problems]
         sources.append((SPECIAL_TOKENS, mapped or {}))
     found, places = [], dict[str, Place]()
     for name in ROLES:
@@ -207,4 +212,4 @@ def _roles(config: Members, side: Mapping[str, bytes]) -> tuple[tuple[tuple[str,
                 found.append((name, plain(text[:TOKEN_SHOWN])))
                 places[f"tokenizer:{name}"] = Place(file=path, pointer=f"/{name}_token")
                 break
-    return tuple(found), places
+    return tuple(found), places, findings
