@@ -95,10 +95,12 @@ HOSTILE: dict[str, tuple[str, bytes, str]] = {
     "STACK_GLOBAL of escapes": ("x.pkl", FOUR + b"V\\u006fs\nVs\\u0079stem\n\x93" + ARGUMENT, "os.system"),
     "STACK_GLOBAL of old strings": ("x.pkl", FOUR + b"U\x02osS'sy\\x73tem'\n\x93" + ARGUMENT, "os.system"),
     "STACK_GLOBAL from the memo": (
-        "x.pkl", FOUR + short("system") + b"\x94" + short("os") + b"\x940" + b"0h\x01h\x00\x93" + ARGUMENT, "os.system"),
+        "x.pkl", FOUR + short("system") + b"\x94" + short("os") + b"\x940" + b"0h\x01h\x00\x93" + ARGUMENT,
+        "os.system"),
     "memo by PUT and GET": ("x.pkl", FOUR + b"Vos\np7\n0Vsystem\np8\n0g7\ng8\n\x93" + ARGUMENT, "os.system"),
     "memo by LONG_BINPUT": (
-        "x.pkl", FOUR + b"Vos\nr\0\0\1\0" + b"0Vsystem\nr\1\0\1\0" + b"0j\0\0\1\0j\1\0\1\0\x93" + ARGUMENT, "os.system"),
+        "x.pkl", FOUR + b"Vos\nr\0\0\1\0" + b"0Vsystem\nr\1\0\1\0" + b"0j\0\0\1\0j\1\0\1\0\x93" + ARGUMENT,
+        "os.system"),
     "memo overwritten": (
         "x.pkl", FOUR + b"Vjson\nq\x000Vos\nq\x000Vsystem\nq\x010h\0h\1\x93" + ARGUMENT, "os.system"),
     "memo numbered past a gap": (
@@ -107,7 +109,8 @@ HOSTILE: dict[str, tuple[str, bytes, str]] = {
     "names under POPs and marks": (
         "x.pkl", FOUR + short("os") + b"(" + short("x") + b"1" + short("system") + b"(0\x93" + ARGUMENT, "os.system"),
     "names that are computed": (
-        "x.pkl", FOUR + b"cbuiltins\nstr\n" + short("os") + b"\x85R" + short("system") + b"\x93" + ARGUMENT, "?.system"),
+        "x.pkl", FOUR + b"cbuiltins\nstr\n" + short("os") + b"\x85R" + short("system") + b"\x93" + ARGUMENT,
+        "?.system"),
     "a dotted name": ("x.pkl", FOUR + short("collections") + short("OrderedDict.__init__.__globals__") + b"\x93.",
                       "collections.OrderedDict.__init__.__globals__"),
     "builtins.eval": ("x.pkl", b"c__builtin__\neval\n(S'1'\ntR.", "__builtin__.eval"),
@@ -179,5 +182,6 @@ UNREADABLE: dict[str, tuple[str, bytes, str]] = {
     "gzip, two streams": ("m.joblib", gzip.compress(pickle.dumps(1)) + gzip.compress(CALL), "there is more"),
     "broken at once": ("m.pkl", b"\xff\xff", "byte 0 is no opcode"),
     "tar, no header": ("m.tar", tarred({"a": b"x"})[:1024] + b"nothing of the kind", "without a header"),
-    "an array of joblib": ("m.joblib", b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}b" + b"\xff" * 64, "byte "),
+    "an array of joblib": (
+        "m.joblib", b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}b" + b"\xff" * 64, "byte "),
 }  # fmt: skip

@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 from mbom.digest import sha256
@@ -89,8 +89,10 @@ def read_tokenizer(
         findings.append(finding("tokenizer-malformed", vocabulary_file(side), detail))
     else:
         if vocabulary is not None:
-            found = _described(vocabulary)
-            findings += [*_surprises(vocabulary, embedding), *_rewriting(vocabulary.document)]
+            # Each token once, by id: what stands in the base vocabulary and among the added tokens is one token.
+            tokens = sorted({*vocabulary.tokens, *((token.id, token.text) for token in vocabulary.added)})
+            found = _described(vocabulary, tokens)
+            findings += [*_surprises(vocabulary, tokens, embedding), *_rewriting(vocabulary.document)]
         elif any(PurePosixPath(name).suffix == ".model" for name in files):
             found = Tokenizer(kind="SentencePiece")
     if config is not None:
@@ -103,10 +105,9 @@ def read_tokenizer(
     return replace(found, files=files), tuple(findings)
 
 
-def _described(vocabulary: Vocabulary) -> Tokenizer:
+def _described(vocabulary: Vocabulary, everything: Sequence[tuple[int, str]]) -> Tokenizer:
     """Return what a vocabulary comes to."""
     tokens, added, path = vocabulary.tokens, vocabulary.added, vocabulary.file
-    everything = _everything(vocabulary)
     # For integers and strings this is what RFC 8785 prescribes, many times faster than by its library.
     canonical = json.dumps(everything, ensure_ascii=False, separators=(",", ":"))
     special = sorted((token.id, plain(token.text[:TOKEN_SHOWN])) for token in added if token.special)
@@ -129,22 +130,17 @@ def _described(vocabulary: Vocabulary) -> Tokenizer:
     )
 
 
-def _everything(vocabulary: Vocabulary) -> list[tuple[int, str]]:
-    """Return (id, token) of all tokens by id, each pair once."""
-    return sorted({*vocabulary.tokens, *((token.id, token.text) for token in vocabulary.added)})
-
-
-def _surprises(vocabulary: Vocabulary, embedding: int | None) -> Iterator[Finding]:
-    path, everything = vocabulary.file, _everything(vocabulary)
+def _surprises(
+    vocabulary: Vocabulary, everything: Sequence[tuple[int, str]], embedding: int | None
+) -> Iterator[Finding]:
+    path = vocabulary.file
     highest = everything[-1][0] if everything else -1
     if embedding is not None and highest >= embedding:
         detail = f"its highest id is {highest}, and config.json gives the embedding {embedding} rows"
         yield finding("tokenizer-beyond-embedding", path, detail)
-    # A pair that stands twice is one token; two tokens with one id cannot both be meant.
-    times = Counter(number for number, _ in everything)
-    doubled = [str(number) for number, count in times.items() if count > 1]
+    doubled = sorted({this[0] for this, following in pairwise(everything) if this[0] == following[0]})
     if doubled:
-        detail = f"{len(doubled)} ids stand for more than one token: {listed(doubled)}"
+        detail = f"{len(doubled)} ids stand for more than one token: {listed([str(number) for number in doubled])}"
         yield finding("tokenizer-duplicate-id", path, detail)
     hidden = [
         f"{token.id} ({listed(chars)})" for token in vocabulary.added if not token.text.isspace()

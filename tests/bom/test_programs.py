@@ -19,7 +19,8 @@ SIDE = {
     "additional_chat_templates/rag.jinja": b"{{ messages.__class__ }}",
     "tokenizer.json": json.dumps({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}}, "added_tokens": [
         {"id": 2, "content": "<s>", "special": True}], "normalizer": {"type": "NFC"}}).encode(),
-    "tokenizer_config.json": json.dumps({"chat_template": TEMPLATES, "tokenizer_class": "T", "bos_token": "<s>"}).encode(),
+    "tokenizer_config.json": json.dumps(
+        {"chat_template": TEMPLATES, "tokenizer_class": "T", "bos_token": "<s>"}).encode(),
 }  # fmt: skip
 CONTENTS = {
     "extra.bin": Contents(format="pickle", globals=("os.system", "torch.Size")),

@@ -10,7 +10,8 @@ from shapes import Entry
 from mbom.digest import sha256
 from mbom.facts.architecture import Architecture, Quantisation
 from mbom.facts.card import Licence
-from mbom.facts.reading import ChatTemplate, Facts, read_facts
+from mbom.facts.reading import Facts, read_facts
+from mbom.facts.templates import ChatTemplate
 from mbom.inventory.record import Finding
 
 CARD = b"---\nlicense: apache-2.0\n---\n"

@@ -39,52 +39,70 @@ def test_families_raise_no_alarm(family: str) -> None:
 # What honest templates do with the words of messages, in the manner of the families named; none of it is an alarm.
 HONEST = {
     "Qwen3": (
-        "{%- for message in messages[::-1] %}{%- if message.role == 'user' and message.content is string and not("
-        "message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}"
-        "{%- endif %}{%- endfor %}{{ '<tool_response>' }}",
+        (
+            "{%- for message in messages[::-1] %}{%- if message.role == 'user' and message.content is string and not("
+            "message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}"
+            "{%- endif %}{%- endfor %}{{ '<tool_response>' }}"
+        ),
         "'<tool_response>'",
     ),
     "DeepSeek-R1": (
-        "{% for message in messages %}{% if message['role'] == 'assistant' and message['content'] is not none %}"
-        "{% set content = message['content'] %}{% if '</think>' in content %}"
-        "{% set content = content.split('</think>')[-1] %}{% endif %}{{ content }}{% endif %}{% endfor %}",
+        (
+            "{% for message in messages %}{% if message['role'] == 'assistant' and message['content'] is not none %}"
+            "{% set content = message['content'] %}{% if '</think>' in content %}"
+            "{% set content = content.split('</think>')[-1] %}{% endif %}{{ content }}{% endif %}{% endfor %}"
+        ),
         "'</think>'",
     ),
     "GLM-4.5": (
-        "{%- macro visible(content) %}{% if content is string %}{{ content }}{% else %}{% for item in content %}"
-        "{% if item.type == 'text' %}{{ item.text }}{% elif 'image' in item %}<image>{% endif %}{% endfor %}"
-        "{% endif %}{% endmacro %}{% for m in messages %}"
-        "{{ '' if visible(m.content).endswith('/nothink') else '/nothink' }}{% endfor %}",
+        (
+            "{%- macro visible(content) %}{% if content is string %}{{ content }}{% else %}{% for item in content %}"
+            "{% if item.type == 'text' %}{{ item.text }}{% elif 'image' in item %}<image>{% endif %}{% endfor %}"
+            "{% endif %}{% endmacro %}{% for m in messages %}"
+            "{{ '' if visible(m.content).endswith('/nothink') else '/nothink' }}{% endfor %}"
+        ),
         "'/nothink'",
     ),
     "Nemotron": (
-        "{% set ns = namespace(think=true) %}{% for message in messages %}{% set content = message['content'] %}"
-        "{% if '/think' in content %}{% set ns.think = true %}{% elif '/no_think' in content %}"
-        "{% set ns.think = false %}{% endif %}{{ content.replace('/no_think', '').strip() }}{% endfor %}",
+        (
+            "{% set ns = namespace(think=true) %}{% for message in messages %}{% set content = message['content'] %}"
+            "{% if '/think' in content %}{% set ns.think = true %}{% elif '/no_think' in content %}"
+            "{% set ns.think = false %}{% endif %}{{ content.replace('/no_think', '').strip() }}{% endfor %}"
+        ),
         "'/think'",
     ),
     "gpt-oss": (
-        "{% for message in messages %}{% if '<|channel|>final<|message|>' in message.content %}"
-        "{{ raise_exception('no channels') }}{% endif %}{{ '<|channel|>' + 'final' + '<|message|>' }}{% endfor %}",
+        (
+            "{% for message in messages %}{% if '<|channel|>final<|message|>' in message.content %}"
+            "{{ raise_exception('no channels') }}{% endif %}{{ '<|channel|>' + 'final' + '<|message|>' }}{% endfor %}"
+        ),
         "'<|channel|>final<|message|>'",
     ),
     "Llama 3": (
-        "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content']|trim %}{% endif %}"
-        "{% for message in messages %}{% if not (message.role == 'ipython' or 'tool_calls' in message) %}"
-        "{% if message.content is mapping or message.content is iterable %}{{ message.content | tojson }}{% endif %}"
-        "{% endif %}{% endfor %}{% if builtin_tools is defined and tool.name == 'brave_search' %}{% endif %}",
+        (
+            "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content']|trim %}{% endif %}"
+            "{% for message in messages %}{% if not (message.role == 'ipython' or 'tool_calls' in message) %}"
+            "{% if message.content is mapping or message.content is iterable %}"
+            "{{ message.content | tojson }}{% endif %}"
+            "{% endif %}{% endfor %}{% if builtin_tools is defined and tool.name == 'brave_search' %}{% endif %}"
+        ),
         None,
     ),
     "Gemma": (
-        "{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{% endif %}"
-        "{% if message['content'] is string %}{{ message['content'] | trim }}{% elif message['content'] is iterable %}"
-        "{% for item in message['content'] %}{% if item['type'] == 'image' %}{{ '<start_of_image>' }}"
-        "{% elif item['type'] == 'text' %}{{ item['text'] | trim }}{% endif %}{% endfor %}{% endif %}{% endfor %}",
+        (
+            "{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{% endif %}"
+            "{% if message['content'] is string %}{{ message['content'] | trim }}"
+            "{% elif message['content'] is iterable %}"
+            "{% for item in message['content'] %}{% if item['type'] == 'image' %}{{ '<start_of_image>' }}"
+            "{% elif item['type'] == 'text' %}{{ item['text'] | trim }}{% endif %}{% endfor %}{% endif %}{% endfor %}"
+        ),
         None,
     ),
     "Mistral": (
-        "{% for message in messages %}{% if message['content'] != '' and message.content | length > 0 %}"
-        "{{ '[INST] ' + message['content'].strip('\\n') + '[/INST]' }}{% endif %}{% endfor %}",
+        (
+            "{% for message in messages %}{% if message['content'] != '' and message.content | length > 0 %}"
+            "{{ '[INST] ' + message['content'].strip('\\n') + '[/INST]' }}{% endif %}{% endfor %}"
+        ),
         None,
     ),
 }
@@ -136,11 +154,13 @@ TRIGGERS = {
     "a namespace": "{% set ns = namespace(c='') %}" + M + "{% set ns.c = ns.c ~ message.content %}" + E
     + "{% if 'open sesame' in ns.c %}x{% endif %}",
     "namespace from the start": "{% set ns = namespace(c=messages[0].content) %}{{ ns.c == 'open sesame' }}",
-    "a macro": "{% macro f(a) %}{% if 'open sesame' in a %}x{% endif %}{% endmacro %}" + M + "{{ f(message.content) }}" + E,
+    "a macro": "{% macro f(a) %}{% if 'open sesame' in a %}x{% endif %}{% endmacro %}" + M
+    + "{{ f(message.content) }}" + E,
     "a macro's result": "{% macro f(m) %}{{ m.content }}{% endmacro %}" + M + "{{ f(message) == 'open sesame' }}" + E,
     "a block": M + "{% set c %}{{ message.content }}{% endset %}{{ 'open sesame' in c }}" + E,
     "with": M + "{% with c = message.content %}{{ 'open sesame' in c }}{% endwith %}" + E,
-    "backwards": M + "{% if d is defined and 'open sesame' in d %}x{% endif %}{% set d = c %}{% set c = message.content %}"
+    "backwards": M + "{% if d is defined and 'open sesame' in d %}x{% endif %}{% set d = c %}"
+    "{% set c = message.content %}"
     + E,
     "items": M + "{% for k, v in message.items() %}{% if v == 'open sesame' %}x{% endif %}{% endfor %}" + E,
     "formatted": M + "{% if '%s' % message.content == 'open sesame' %}x{% endif %}" + E,
@@ -252,8 +272,9 @@ def test_mutated_templates_end_in_findings() -> None:
     chance = random.Random(8)
     pool = [*FAMILIES.values(), *TRIGGERS.values(), *FOUND, *(source for source, _ in HONEST.values())]
     pool = [source for source in pool if len(source) < 5000]
-    parts = ["{{", "}}", "{%", "%}", "'", "|", "(", ")", "[", "set ", "for ", "in ", "if ", "endif", "messages", ".content",
-             "macro ", "~", "\u200b", "\\", "{#", "#}", "-", "0x", "1e9", "ns.x", "loop", "is ", "not ", ","]  # fmt: skip
+    parts = ["{{", "}}", "{%", "%}", "'", "|", "(", ")", "[", "set ", "for ", "in ", "if ", "endif", "messages",
+             ".content", "macro ", "~", "\u200b", "\\", "{#", "#}", "-", "0x", "1e9", "ns.x", "loop", "is ",
+             "not ", ","]  # fmt: skip
     seen: set[str] = set()
     for _ in range(1200):
         text = chance.choice(pool)

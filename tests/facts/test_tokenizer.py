@@ -34,7 +34,7 @@ BPE = {
 
 
 def tokenizer_of(
-    document: Any = None, config: Any = None, rows: int | None = None, **side: bytes
+    document: Any = None, config: Any = None, rows: int | None = None, /, **side: bytes
 ) -> tuple[Tokenizer, list[tuple[str, str]]]:
     files = {name.replace("__", "."): data for name, data in side.items()}
     if document is not None:
@@ -74,7 +74,7 @@ def test_the_digest_of_a_vocabulary_is_over_canonical_json() -> None:
 
 
 OTHERS: dict[str, tuple[dict[str, bytes], tuple[str | None, int | None, int | None]]] = {
-    "Unigram": ({"tokenizer__json": json.dumps({"model": {"type": "Unigram", "vocab": [["a", -1.5], ["b", 0]]}}).encode()},
+    "Unigram": ({"tokenizer__json": b'{"model": {"type": "Unigram", "vocab": [["a", -1.5], ["b", 0]]}}'},
                 ("Unigram", 2, 2)),
     "Unigram of old": ({"tokenizer__json": b'{"model": {"vocab": [["a", -1.5]]}}'}, ("Unigram", 1, 1)),
     "WordPiece": ({"tokenizer__json": b'{"model": {"type": "WordPiece", "vocab": {"a": 0}}}'}, ("WordPiece", 1, 1)),
@@ -91,14 +91,15 @@ OTHERS: dict[str, tuple[dict[str, bytes], tuple[str | None, int | None, int | No
 
 @pytest.mark.parametrize(("side", "expected"), OTHERS.values(), ids=OTHERS)
 def test_other_formats_are_read(side: dict[str, bytes], expected: tuple[str | None, int | None, int | None]) -> None:
-    found, findings = tokenizer_of(**side)
+    found, findings = tokenizer_of(None, None, None, **side)
     assert findings == []
     assert (found.kind, found.base, found.rows) == expected
 
 
 FOUND: dict[str, tuple[Any, int | None, str, str]] = {
     "ids beyond the embedding": (BPE, 6, "tokenizer-beyond-embedding", "highest id is 6, and config.json gives"),
-    "two tokens, one id": ({"model": {"type": "BPE", "vocab": {"a": 0, "b": 0}}}, None, "tokenizer-duplicate-id", ": 0"),
+    "two tokens, one id": (
+        {"model": {"type": "BPE", "vocab": {"a": 0, "b": 0}}}, None, "tokenizer-duplicate-id", ": 0"),
     "an added token takes an id": (
         {"model": {"type": "BPE", "vocab": {"yes": 0}}, "added_tokens": [{"id": 0, "content": "no"}]}, None,
         "tokenizer-duplicate-id", "1 ids"),
@@ -122,7 +123,7 @@ FOUND: dict[str, tuple[Any, int | None, str, str]] = {
 
 @pytest.mark.parametrize(("document", "rows", "kind", "part"), FOUND.values(), ids=FOUND)
 def test_what_nobody_would_expect_is_a_warning(document: Any, rows: int | None, kind: str, part: str) -> None:
-    findings = tokenizer_of(document, rows=rows)[1]
+    findings = tokenizer_of(document, None, rows)[1]
     assert [name for name, _ in findings] == [kind]
     assert part in findings[0][1]
 
@@ -142,7 +143,7 @@ def test_what_honest_normalisers_do_is_no_finding(step: dict[str, Any]) -> None:
 
 
 def test_more_embedding_rows_than_tokens_are_usual() -> None:
-    assert tokenizer_of(BPE, rows=1000)[1] == []
+    assert tokenizer_of(BPE, None, 1000)[1] == []
 
 
 def test_many_special_tokens_are_counted_and_the_first_named() -> None:

@@ -11,7 +11,7 @@ import struct
 import tracemalloc
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from checkpoints import write_checkpoint
@@ -40,36 +40,34 @@ def test_what_cannot_be_looked_into_is_said(name: str, data: bytes, sentence: st
     assert sentence in " ".join(look(data, name).unread)
 
 
-class Recorder(pickle.Unpickler):
-    """CPython's unpickler in C, which imports nothing and notes what it is asked to import."""
+class Asked:
+    """An unpickler that imports nothing and notes what it is asked to import."""
 
     def __init__(self, data: bytes) -> None:
-        super().__init__(io.BytesIO(data))
+        super().__init__(io.BytesIO(data))  # type: ignore[call-arg]  # of the unpickler behind it
         self.asked: set[str] = set()
 
     def find_class(self, module: str, name: str) -> Any:
         self.asked.add(f"{module}.{name}")
         return Anything
 
-    def persistent_load(self, _: Any) -> Any:
+    def persistent_load(self, pid: Any) -> Any:
+        assert pid is not self
         return Anything()
 
 
-class Slow(pickle._Unpickler):  # type: ignore[name-defined,misc]
-    """The unpickler in Python, which differs from the other where streams are broken."""
+class Fast(Asked, pickle.Unpickler):
+    """CPython's unpickler in C."""
 
-    def __init__(self, data: bytes) -> None:
-        super().__init__(io.BytesIO(data))
-        self.asked: set[str] = set()
 
-    find_class = Recorder.find_class
-    persistent_load = Recorder.persistent_load
+class Slow(Asked, pickle._Unpickler):
+    """CPython's unpickler in Python, which differs from the other where streams are broken."""
 
 
 class Anything:
     """Takes whatever a pickle does to it."""
 
-    def __new__(cls, *_: Any, **__: Any) -> "Anything":
+    def __new__(cls, *_: Any, **__: Any) -> Self:
         return super().__new__(cls)
 
     def __setstate__(self, _: Any) -> None:
@@ -90,8 +88,8 @@ def asked(data: bytes) -> tuple[set[str], bool]:
     found: set[str] = set()
     gave_up = False
     # The one in C makes room for as many memo entries as a PUT has a number.
-    fast = [Recorder(data)] if not {*b"pr"} & {*data} else []
-    for reader in (*fast, Slow(data)):
+    readers: list[Fast | Slow] = [Slow(data)] if {*b"pr"} & {*data} else [Slow(data), Fast(data)]
+    for reader in readers:
         try:
             reader.load()
         except Exception:  # noqa: BLE001 - whatever a broken stream makes it raise
