@@ -19,7 +19,7 @@ from cyclonedx.output.json import JsonV1Dot7
 from packageurl import PackageURL
 
 from mbom import strictjson
-from mbom.bom import identity, licensing
+from mbom.bom import identity, licensing, programs
 from mbom.bom.coverage.declaring import declare
 from mbom.bom.given import Given
 from mbom.bom.lint import lint
@@ -81,6 +81,7 @@ def build(
     if given is not None and given.author is not None:
         join(document, {"metadata": {"authors": [given.author.to_dict()]}})
     document["dependencies"] = _dependencies(model.bom_ref.value, inventory)
+    programs.add_templates(document, inventory, facts, model.bom_ref.value)
     document["compositions"] = [
         {"aggregate": "complete", "assemblies": [model.bom_ref.value]},  # every file of the checkpoint is listed
         {"aggregate": "unknown", "dependencies": [model.bom_ref.value]},  # training data: only what the card names
@@ -203,10 +204,7 @@ def _properties(inventory: Inventory, facts: Facts) -> Iterator[tuple[str, str]]
     for file in inventory.declared:
         yield "declared:not-fetched-not-verified", identity.declared_line(file)
     yield from ((claim.name, claim.value) for claim in licensing.claims(facts))
-    for template in facts.chat_templates:
-        yield "chat-template", f"sha256:{template.sha256} {template.file} {template.name}"
-    for entry in facts.remote_code:
-        yield "remote-code", entry
+    yield from programs.code_properties(facts)
     yield from openness_properties(facts)
 
 

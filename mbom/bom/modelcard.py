@@ -8,6 +8,7 @@ from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, SKETCH
 from mbom.bom.figures import Property, figures
 from mbom.bom.identity import HUB, REPOSITORY
 from mbom.bom.openness import declared_metrics
+from mbom.bom.programs import tokenizer_properties
 from mbom.bom.properties import properties
 from mbom.digest import sha256
 from mbom.facts.reading import Facts
@@ -90,7 +91,7 @@ def model_card(facts: Facts, behaviour: BehaviourSummary | None) -> dict[str, Js
     languages = (("language", language) for language in facts.card.languages)
     card: dict[str, Json] = {
         "modelParameters": _model_parameters(facts),
-        "properties": properties([*figures(facts), *languages, *told(behaviour)]),
+        "properties": properties([*figures(facts), *languages, *tokenizer_properties(facts), *told(behaviour)]),
     }
     measured = metrics(behaviour) if behaviour is not None else []
     declared = declared_metrics(facts)

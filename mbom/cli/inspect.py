@@ -11,6 +11,7 @@ from mbom.facts import Facts, outline, survey
 from mbom.facts.cache import KINDS
 from mbom.facts.licences import Licensing
 from mbom.inventory import Inventory
+from mbom.inventory.findings import listed
 from mbom.source import FolderSource, open_source
 from mbom.strictjson import Json
 
@@ -98,8 +99,33 @@ def model(inventory: Inventory, facts: Facts) -> dict[str, Json]:
         "bytes": sum(file.size for file in inventory.files),
         "tensors": len(inventory.tensors),
         "declared_files": len(inventory.declared),
+        **programs(facts),
+    }
+
+
+def programs(facts: Facts) -> dict[str, Json]:
+    """Return what works like a program: tokenizer, chat templates, code and pickles."""
+    tokenizer, code = facts.tokenizer, facts.code
+    size = f"{tokenizer.base:,} tokens and {tokenizer.added:,} added" if tokenizer.base is not None else None
+    described = [part for part in (tokenizer.declared, tokenizer.kind, size) if part]
+    return {
+        "tokenizer": ", ".join(described) or None,
+        "tokenizer_digest": tokenizer.vocabulary_sha256,
+        "chat_templates": [
+            f"{template.file} {template.name} sha256:{template.sha256}"
+            + (f" [{', '.join(template.findings)}]" if template.findings else "")
+            for template in facts.chat_templates
+        ],
         "remote_code": list(facts.remote_code),
         "openness": facts.openness.label,
+        "code": [f"{name} ({kind})" for name, kind in code.files],
+        "executables": [f"{name} ({kind})" for name, kind in code.executables],
+        "pickles": [
+            f"{pickle.file} ({pickle.harmless} harmless globals, {len(pickle.globals)} others"
+            + ("" if pickle.whole else ", not followed to its end")
+            + ")"
+            for pickle in code.pickles
+        ],
     }
 
 
@@ -116,7 +142,7 @@ def _cell(label: str, value: Json) -> str:
     if value is None or value in ([], {}):
         return "-"
     if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
+        return listed([str(item) for item in value])
     if isinstance(value, dict):
         return ", ".join(f"{name} {_cell(label, item)}" for name, item in value.items())
     if isinstance(value, int):

@@ -1,45 +1,29 @@
 """Chat templates of strangers: checked as a tree, then rendered in the sandbox that transformers uses.
 
 A template is a program. jinja2's sandbox keeps it from reaching Python, and lets it loop for ever or fill the memory:
-``load`` refuses what no honest template does, and everything here runs in a child process with limits (see
-``mbom.engine.render``). What ``ChatTemplate.render`` returns equals ``apply_chat_template`` of transformers 5.23
-(``transformers/utils/chat_template_utils.py``), but for the clock and chance, which stand still.
+``load`` refuses what ``mbom.facts.jinja`` says no honest template does, and everything here runs in a child process
+with limits (see ``mbom.engine.render``). What ``ChatTemplate.render`` returns equals ``apply_chat_template`` of
+transformers 5.23 (``transformers/utils/chat_template_utils.py``), but for the clock and chance, which stand still.
 """
 
 import json
 import random
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import jinja2
-from jinja2 import nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
 from mbom.errors import FormatError, RefusedError
+from mbom.facts.jinja import EXTENSIONS, faults, parse
 from mbom.strictjson import Json
 
-SOURCE_LIMIT = 1 << 20  # bytes; the longest honest template seen has 25,000
 OUTPUT_LIMIT = 1 << 20  # characters; a prompt is cut at 256 tokens anyway
-INTEGER_LIMIT = 10**9  # an honest template counts messages
 
 # What a template is told when it asks for the date: some put it into the system message.
 CLOCK = datetime(2025, 1, 1, tzinfo=UTC)
-
-_DUNDER = re.compile(r"__[a-z]+(?:_[a-z]+)*__")  # names of the interpreter's own
-_FORBIDDEN_NODES: Mapping[type[nodes.Node], str] = {
-    nodes.Include: "includes another file",
-    nodes.Import: "imports another file",
-    nodes.FromImport: "imports another file",
-    nodes.Extends: "extends another file",
-    nodes.Pow: "raises numbers to powers",
-}
-_FORBIDDEN_FILTERS = frozenset({"attr"})  # reaches attributes by computed names
 
 # A template fails on messages that it was not written for as any program fails.
 _FAILURES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -90,59 +74,16 @@ def load(name: str, source: str) -> ChatTemplate:
         FormatError: when it is no template.
         RefusedError: when it does what no honest template does.
     """
-    if len(source) > SOURCE_LIMIT:
-        raise FormatError(f"{name}: a template of {len(source)} characters, the limit is {SOURCE_LIMIT}")
     environment = _environment()
+    fault = next(faults(parse(name, source, environment)), None)
+    if fault is not None:
+        raise RefusedError(f"{name}: line {fault.line} {fault.phrase}, which no chat template needs")
     try:
-        _check(environment.parse(source), name)
         return ChatTemplate(name, environment.from_string(source))
     except jinja2.TemplateSyntaxError as error:
         raise FormatError(f"{name}: not a Jinja template: {error.message} at line {error.lineno}") from error
     except (RecursionError, SyntaxError, ValueError) as error:
         raise FormatError(f"{name}: a template that cannot be compiled: {type(error).__name__}") from error
-
-
-def _check(tree: nodes.Template, name: str) -> None:
-    """Refuse what no honest template does; without recursion, since depth is the template's to choose."""
-    pending: list[nodes.Node] = [tree]
-    while pending:
-        node = pending.pop()
-        fault = _fault(node)
-        if fault is not None:
-            raise RefusedError(f"{name}: line {node.lineno} {fault}, which no chat template needs")
-        pending.extend(node.iter_child_nodes())
-
-
-def _fault(node: nodes.Node) -> str | None:
-    fault = _FORBIDDEN_NODES.get(type(node))
-    match node:
-        case nodes.Filter(name=filter_name) if filter_name in _FORBIDDEN_FILTERS:
-            fault = f"uses the filter {filter_name!r}"
-        case nodes.Getattr(attr=attribute) if attribute.startswith("_"):
-            fault = f"reads the attribute {attribute[:40]!r}"
-        case nodes.Name(name=variable) if _DUNDER.search(variable):
-            fault = f"reads the variable {variable[:40]!r}"
-        case nodes.Const(value=str(text)) if found := _DUNDER.search(text):
-            fault = f"names {found[0][:40]!r}"
-        case nodes.Const(value=int(number)) if abs(number) > INTEGER_LIMIT:
-            fault = f"has an integer above {INTEGER_LIMIT}"
-    return fault
-
-
-class _Generation(Extension):
-    """The ``{% generation %}`` block of transformers, which marks the assistant's text and changes nothing in it."""
-
-    tags = {"generation"}  # noqa: RUF012 - as the base class declares it
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        # A call, not the bare body: variables that are set inside stay inside.
-        return nodes.CallBlock(self.call_method("_contents"), [], [], body).set_lineno(line)
-
-    def _contents(self, caller: Macro) -> str:
-        contents: str = caller()
-        return contents
 
 
 class _Dict:
@@ -191,9 +132,7 @@ def _tojson(
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-    )
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=EXTENSIONS)
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = CLOCK.strftime

@@ -7,36 +7,33 @@ Declared values (``architecture``, ``card``) are the publisher's word and are ke
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mbom.digest import sha256
 from mbom.facts.architecture import CONFIG, Architecture, read_architecture, remote_code
 from mbom.facts.card import CARD, Card, Licence, read_card
+from mbom.facts.code import Code, elsewhere, read_code
 from mbom.facts.footprint import Footprint, footprint
 from mbom.facts.licences import Licensing, read_licensing
-from mbom.facts.members import Members, is_name, read_object
+from mbom.facts.members import Members, read_object
 from mbom.facts.openness import Openness, assess
 from mbom.facts.parameters import Parameters, count
+from mbom.facts.templates import (
+    TEMPLATE_FILE,
+    TEMPLATE_JSON,
+    ChatTemplate,
+    file_sources,
+    member_sources,
+    read_templates,
+)
 from mbom.facts.tensordigests import TensorDigests, tensor_digests
+from mbom.facts.tokenizer import TOKENIZER_CONFIG, Tokenizer, read_tokenizer
+from mbom.inventory.executables import Contents
 from mbom.inventory.findings import finding
 from mbom.inventory.record import Finding, Inventory, TensorRecord
 
-TOKENIZER_CONFIG = "tokenizer_config.json"
-TEMPLATE_FILE = "chat_template.jinja"
-TEMPLATE_JSON = "chat_template.json"
-SIDE_FILES = (CONFIG, CARD, TOKENIZER_CONFIG, TEMPLATE_FILE, TEMPLATE_JSON)  # what ``read_facts`` looks into
+SIDE_FILES = (CONFIG, CARD, TOKENIZER_CONFIG, TEMPLATE_FILE, TEMPLATE_JSON)  # read whatever the tokenizer is
 
-_TEMPLATES_LIMIT = 64  # named templates of one tokenizer; honest ones have one to four
 _STACK = re.compile(r"(?P<stack>.*?(?:layers|h|blocks?))\.(?P<index>\d{1,6})\.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChatTemplate:
-    """A template that turns messages into a prompt: the file that holds it, its name there, the SHA-256 of its text."""
-
-    file: str
-    name: str
-    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +52,8 @@ class Facts:
     remote_code: tuple[str, ...]
     openness: Openness
     licensing: Licensing
+    tokenizer: Tokenizer = field(default_factory=Tokenizer)
+    code: Code = field(default_factory=Code)
 
     @property
     def model_type(self) -> str | None:
@@ -72,13 +71,17 @@ class Facts:
         return self.card.licence
 
 
-def read_facts(inventory: Inventory, side: Mapping[str, bytes]) -> tuple[Facts, tuple[Finding, ...]]:
+def read_facts(
+    inventory: Inventory, side: Mapping[str, bytes], contents: Mapping[str, Contents] | None = None
+) -> tuple[Facts, tuple[Finding, ...]]:
     """Read the facts of a checkpoint.
 
     Args:
         inventory: the files and tensors, as read.
-        side: the bytes of small files of the checkpoint by name; those of ``SIDE_FILES`` and the licence and policy
-            texts are looked into, and one that is not there counts as missing from the checkpoint.
+        side: the bytes of small files of the checkpoint by name: those of ``SIDE_FILES``, licence and policy texts,
+            further chat templates and the tokenizer's are looked into, and one that is not there counts as missing from
+            the checkpoint.
+        contents: what files could make a reader run, by name, as the scan gives it; None where nobody looked.
 
     Returns:
         The facts, and findings for whatever could not be read: a broken file costs its own facts and no others.
@@ -88,56 +91,39 @@ def read_facts(inventory: Inventory, side: Mapping[str, bytes]) -> tuple[Facts, 
         findings = (finding("config-malformed", CONFIG, "it is larger than any configuration that is read"),)
     card, more = read_card(side.get(CARD))
     licensing, conflicts = read_licensing(inventory, side, card)
-    templates, code, others = _tokenizer(side)
+    documents, others = _documents(side)
+    templates, seen = read_templates(
+        [*file_sources(side), *(source for members in documents.values() for source in member_sources(members))]
+    )
+    code = architecture.remote_code + tuple(entry for members in documents.values() for entry in remote_code(members))
+    tokenizer, surprises = read_tokenizer(inventory, side, documents.get(TOKENIZER_CONFIG), architecture.vocabulary)
+    rejected = tuple(item for members in documents.values() for item in members.findings)
     facts = Facts(
         architecture=architecture,
         card=card,
         parameters=count(inventory.tensors, architecture),
         tensors=tensor_digests(inventory.tensors),
         chat_templates=templates,
-        remote_code=architecture.remote_code + code,
+        remote_code=code,
         openness=assess(inventory, card, side.get(CARD), architecture, licensing.found),
         licensing=licensing,
+        tokenizer=tokenizer,
+        code=read_code(inventory, contents),
     )
-    return facts, findings + more + conflicts + others + _layers_differ(architecture, inventory.tensors)
+    findings += more + conflicts + others + rejected + seen + surprises + elsewhere(code)
+    return facts, findings + _layers_differ(architecture, inventory.tensors)
 
 
-def _tokenizer(side: Mapping[str, bytes]) -> tuple[tuple[ChatTemplate, ...], tuple[str, ...], tuple[Finding, ...]]:
-    """Return chat templates and remote code of the tokenizer's files."""
-    templates: list[ChatTemplate] = []
-    code: tuple[str, ...] = ()
-    findings: list[Finding] = []
-    if TEMPLATE_FILE in side:
-        templates.append(ChatTemplate(file=TEMPLATE_FILE, name="default", sha256=sha256(side[TEMPLATE_FILE])))
+def _documents(side: Mapping[str, bytes]) -> tuple[dict[str, Members], tuple[Finding, ...]]:
+    """Return the members of the files that hold templates and the tokenizer's configuration, in the loaders' order."""
+    found, findings = dict[str, Members](), list[Finding]()
     for path in (TEMPLATE_JSON, TOKENIZER_CONFIG):
-        if path not in side:
-            continue
-        document, problems = read_object(path, side[path])
-        findings.extend(problems)
-        if document is not None:
-            members = Members(path, document)
-            templates.extend(_templates(members))
-            code += remote_code(members)
-            findings.extend(members.findings)
-    return tuple(templates), code, tuple(findings)
-
-
-def _templates(members: Members) -> list[ChatTemplate]:
-    """Return the templates of a ``chat_template`` member: one text, or a list of named ones."""
-    name, value = members.find(("chat_template",))
-    if value is None:
-        return []
-    listed = value if isinstance(value, list) else [{"name": "default", "template": value}]
-    found = []
-    for item in listed[: _TEMPLATES_LIMIT + 1]:
-        label, text = (item.get("name"), item.get("template")) if isinstance(item, dict) else (None, None)
-        if not is_name(label) or not isinstance(text, str):
-            break
-        found.append(ChatTemplate(file=members.path, name=label, sha256=sha256(text.encode())))
-    if len(found) != len(listed) or len(found) > _TEMPLATES_LIMIT:
-        members.reject(name, f"a template or a list of up to {_TEMPLATES_LIMIT} named templates")
-        return []
-    return found
+        if path in side:
+            document, problems = read_object(path, side[path])
+            findings.extend(problems)
+            if document is not None:
+                found[path] = Members(path, document)
+    return found, tuple(findings)
 
 
 def _layers_differ(architecture: Architecture, tensors: Sequence[TensorRecord]) -> tuple[Finding, ...]:

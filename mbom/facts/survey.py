@@ -39,6 +39,6 @@ def survey(
         UnavailableError: when the source or the system does not give the bytes.
     """
     scanned = scan(source, everything=everything, progress=progress)
-    facts, findings = read_facts(scanned.inventory, scanned.side)
+    facts, findings = read_facts(scanned.inventory, scanned.side, scanned.contents)
     inventory = replace(scanned.inventory, findings=ordered((*scanned.inventory.findings, *findings)))
     return Survey(inventory=inventory, facts=facts, paths=scanned.paths)

@@ -1,7 +1,9 @@
 """One sequential read of one file, which gives every digest that anybody wants of it.
 
 Nothing is memory-mapped: a mapped file that somebody truncates kills the process. What the parsers see are the bytes
-that were hashed, never a second read.
+that were hashed, never a second read. One thing is looked up again, because it stands anywhere in a file: archives and
+pickles. That is done through the descriptor that was hashed, between the two looks at the file's identity, so that a
+file which changes in between is refused like any other.
 """
 
 import errno
@@ -9,13 +11,15 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from blake3 import blake3
 from safetensors import SafetensorError, safe_open
 
 from mbom.errors import ChangedError, FormatError, RefusedError, StorageError
+from mbom.inventory.executables import Contents, contents
+from mbom.inventory.views import FileView
 from mbom.source import LocalFile
 from mbom.tensorfile import PREFIX, Header, TensorInfo, header_length, parse_header
 
@@ -34,7 +38,7 @@ class Reading:
     ``header`` and ``blake3`` (one digest for each tensor of the header, in its order) are filled for a safetensors
     file that was read as such, or ``malformed`` says why not; ``disagreement`` says how the safetensors library reads
     the header otherwise. ``git_blob`` and ``content`` are filled where they were asked for; ``head`` is how the file
-    begins.
+    begins. ``contents`` says what the file could make a reader run, and is empty for sound safetensors.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Reading:
     blake3: tuple[str, ...] = ()
     malformed: str | None = None
     disagreement: str | None = None
+    contents: Contents = field(default_factory=Contents)
 
 
 def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], None]) -> Reading:
@@ -83,6 +88,7 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
             except FormatError as error:
                 malformed = str(error)
         digests = stream.rest(header.tensors if header is not None else ())
+        found = contents(FileView(descriptor, before.st_size), local.name) if header is None else Contents()
         after = os.fstat(descriptor)
     except OSError as error:
         raise StorageError(f"{local.name}: cannot be read: {error.strerror}") from error
@@ -102,6 +108,7 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
         blake3=digests,
         malformed=malformed,
         disagreement=disagreement,
+        contents=found,
     )
 
 

@@ -4,13 +4,14 @@ import os
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from mbom import strictjson
 from mbom.errors import RefusedError, SourceError
-from mbom.inventory.content import content_findings
+from mbom.inventory.content import content_findings, executable_findings
+from mbom.inventory.executables import Contents
 from mbom.inventory.findings import finding, ordered
 from mbom.inventory.index import INDEX_FILE, Index, closure
 from mbom.inventory.reading import Reading, read
@@ -45,12 +46,14 @@ class Scan:
 
     ``paths`` says where each file that was read lies. ``side`` holds the bytes of configuration, index, tokenizer,
     chat template, card, licence and policy files, taken from the same read that was hashed; a file beyond
-    ``SIDE_LIMIT``, or beyond ``SIDE_TOTAL`` when those at the root are counted first, is not there.
+    ``SIDE_LIMIT``, or beyond ``SIDE_TOTAL`` when those at the root are counted first, is not there. ``contents`` says
+    what files could make a reader run, for those of which there is anything to say.
     """
 
     inventory: Inventory
     paths: Mapping[str, Path]
     side: Mapping[str, bytes]
+    contents: Mapping[str, Contents] = field(default_factory=dict)
 
 
 def scan(
@@ -96,6 +99,7 @@ def scan(
         inventory=_inventory(source, listing.values(), selection, readings),
         paths={name: readings[name].path for name in sorted(readings)},
         side={name: side[name] for name in sorted(side)},
+        contents=_contents(readings),
     )
 
 
@@ -230,6 +234,7 @@ def _inventory(
             found.extend(content_findings(reading))
             if (wrong := contradiction(file, reading)) is not None:
                 found.append(finding("digest-mismatch", file.name, wrong))
+    found.extend(executable_findings(_contents(readings)))
     headers = {name: reading.header for name, reading in readings.items() if reading.header is not None}
     if selection.index is not None:
         found.extend(closure(selection.index, headers))
@@ -247,6 +252,10 @@ def _inventory(
         ),
         findings=ordered(found),
     )
+
+
+def _contents(readings: Mapping[str, Reading]) -> dict[str, Contents]:
+    return {name: readings[name].contents for name in sorted(readings) if readings[name].contents != Contents()}
 
 
 def _tensors(readings: Mapping[str, Reading], index: Index | None) -> tuple[TensorRecord, ...]:

@@ -276,7 +276,10 @@ class Procedure:
         """Return the facts read again from the checkpoint, where it is the signed one: the BOM must say the same."""
         if self.on_disk is None or self.inventory is None or self.on_disk.inventory.files != self.inventory.files:
             return None
-        return read_facts(self.inventory, self.on_disk.side)[0]
+        held = {file.name for file in self.inventory.files}  # a copy may hold declared files besides
+        side = {name: data for name, data in self.on_disk.side.items() if name in held}
+        contents = {name: content for name, content in self.on_disk.contents.items() if name in held}
+        return read_facts(self.inventory, side, contents)[0]
 
     def _record(self) -> Record | None:
         """Return the behaviour record; None where there is none."""

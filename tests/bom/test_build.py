@@ -22,13 +22,13 @@ from mbom.strictjson import Json
 PURL = "pkg:huggingface/openai/gpt-oss-20b@6cee5e81ee83917806bbde320786a8fb61efebee"
 DIGEST = "bf41ee562260fba1197c25733aa298a167f3aedb11d0679080b13bdf04624f6a"
 TEMPLATE = "f24189f08c85a1eb19a737306c3a13e85462ee33d964f28108d64a2485fa2171"
+CHAT_TEMPLATE = "chat-template:chat_template.jinja#default"
 HUB = "https://huggingface.co/openai/gpt-oss-20b"
 
 
 def model_of(data: bytes) -> dict[str, Json]:
     components = document(data)["components"]
     assert isinstance(components, list)
-    assert len(components) == 1
     model = components[0]
     assert isinstance(model, dict)
     return model
@@ -81,7 +81,8 @@ def test_the_frame_of_the_document(data: bytes) -> None:
         "dependencies": [
             {"ref": "checkpoint", "dependsOn": [PURL]},
             *({"ref": f"file:{file.name}"} for file in boms.inventory().files),
-            {"ref": PURL, "dependsOn": [f"file:{file.name}" for file in boms.inventory().files]},
+            {"ref": PURL, "dependsOn": [*(f"file:{file.name}" for file in boms.inventory().files), CHAT_TEMPLATE]},
+            {"ref": CHAT_TEMPLATE, "dependsOn": ["file:chat_template.jinja"]},
         ],
         "compositions": [
             {"aggregate": "complete", "assemblies": [PURL]},
@@ -142,6 +143,7 @@ def test_the_model_is_the_first_component(data: bytes) -> None:
     }
     assert [pair for pair in told(model) if not pair[0].startswith("openness:")] == [
         ("chat-template", f"sha256:{TEMPLATE} chat_template.jinja default"),
+        ("code:count", "0"),
         ("declared:count", "2"),
         ("declared:not-fetched-not-verified", f"git:{'d' * 40} 376 original/config.json"),
         ("declared:not-fetched-not-verified", f"sha256:{'c' * 64} 13750886400 metal/model.bin"),
@@ -213,6 +215,8 @@ def test_the_model_card_gives_architecture_counts_and_behaviour(data: bytes) -> 
         ("behaviour:record:sha256", "b" * 64),
         ("language", "en"),
         ("language", "no"),
+        ("tokenizer:chat-template", CHAT_TEMPLATE),
+        ("tokenizer:file", "tokenizer_config.json"),
     ]
     assert len(told(card)) == len(others) + len(list(figures(boms.facts())))
 
@@ -250,7 +254,7 @@ def test_the_strict_schema_accepts_it(data: bytes) -> None:
 
 def test_another_reader_finds_the_same_components(data: bytes) -> None:
     read = Bom.from_json(json.loads(data))  # type: ignore[attr-defined]
-    model = next(iter(read.components))
+    model = next(component for component in read.components if component.purl)
     assert str(model.purl) == PURL
     assert {file.name: next(iter(file.hashes)).content for file in model.components} == {
         file.name: file.sha256 for file in boms.inventory().files

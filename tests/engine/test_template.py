@@ -9,6 +9,7 @@ from engine.chat_templates import FAMILIES, SPECIAL_TOKENS
 from mbom.behaviour.prompts import Variant, fixed
 from mbom.engine import template
 from mbom.errors import FormatError, RefusedError
+from mbom.facts.jinja import SOURCE_LIMIT
 
 VARIANTS = [(source.id, variant) for source in fixed() for variant in source.variants]
 
@@ -126,7 +127,7 @@ def test_an_attribute_of_the_interpreter_is_empty_where_the_sandbox_says_nothing
         ("{{ " + "(" * 100_000, "cannot be compiled: RecursionError"),
         ("{{ x" + ".y" * 100_000 + " }}", "cannot be compiled: "),
         ("{% for x in y %}" * 50 + "{% endfor %}" * 50, "cannot be compiled: SyntaxError"),
-        ("x" * (template.SOURCE_LIMIT + 1), "the limit is 1048576"),
+        ("x" * (SOURCE_LIMIT + 1), "the limit is 262144"),
     ],
 )
 def test_what_is_no_template_is_a_format_error(source: str, message: str) -> None:

@@ -13,8 +13,9 @@ from mbom.facts.architecture import Architecture, Quantisation
 from mbom.facts.cache import Cache
 from mbom.facts.card import Licence
 from mbom.facts.classdefaults import SOURCE
-from mbom.facts.reading import ChatTemplate, Facts, read_facts
+from mbom.facts.reading import Facts, read_facts
 from mbom.facts.rope import Rope
+from mbom.facts.templates import ChatTemplate
 from mbom.inventory.record import Finding
 
 CARD = b"---\nlicense: apache-2.0\n---\n"

@@ -1,6 +1,7 @@
 import json
 import random
 import threading
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -160,11 +161,16 @@ def stuff_the_metadata(folder: Path) -> None:
 
 
 def hide_a_pickle(folder: Path) -> None:
-    (folder / "vocab.txt").write_bytes(b"\x80\x04cos\nsystem\n.")
+    (folder / "vocab.txt").write_bytes(b"\x80\x02ccollections\nOrderedDict\n.")
 
 
 def add_code(folder: Path) -> None:
     (folder / "modeling_x.py").write_text("raise SystemExit\n", encoding="utf-8")
+
+
+def add_an_archive(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
+        archive.writestr("notes.txt", "nothing")
 
 
 def add_a_stray_model(folder: Path) -> None:
@@ -226,6 +232,7 @@ DAMAGES = [
     ("empty-file", empty_the_tokenizer),
     ("pickle-present", hide_a_pickle),
     ("code-present", add_code),
+    ("executable-format", add_an_archive),
     ("adapter-present", add_an_adapter),
     ("weights-shadowed", add_a_stray_model),
     ("weights-other-set", add_another_set),
@@ -266,7 +273,9 @@ def test_a_library_that_reads_another_table_is_a_finding(tmp_path: Path, monkeyp
 
 def test_every_kind_of_finding_has_a_test() -> None:
     tested_elsewhere = {"digest-mismatch", "safetensors-disagrees"}
+    tested_elsewhere |= {"pickle-globals", "pickle-unread", "keras-lambda"}  # test_executables.py
     of_the_facts = {kind for kind in KINDS if kind.startswith(("card-", "config-", "licence-"))}  # tests/facts
+    of_the_facts |= {kind for kind in KINDS if kind.startswith(("remote-code-", "template-", "tokenizer-"))}
     assert {kind for kind, _ in DAMAGES} | tested_elsewhere | of_the_facts == KINDS.keys()
 
 
