@@ -99,6 +99,9 @@ def test_inspect_prints_model_and_findings(home: Path, tmp_path: Path) -> None:
     document = json.loads(run.stdout)
     assert document["model"]["model_type"] == "gpt_oss"
     assert document["model"]["parameters"] == 847_904
+    assert document["model"]["tokenizer"] == "PreTrainedTokenizerFast, BPE, 616 tokens and 10 added"
+    assert document["model"]["chat_templates"][0].endswith(" [template-clock]")
+    assert document["model"]["pickles"] == []
     assert all(set(finding) == {"id", "severity", "path", "detail"} for finding in document["findings"])
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -107,6 +110,7 @@ def test_inspect_prints_model_and_findings(home: Path, tmp_path: Path) -> None:
     assert run.returncode == 1
     found = {finding["id"]: finding["severity"] for finding in json.loads(run.stdout)["findings"]}
     assert found["weights-missing"] == "error"
+    assert json.loads(run.stdout)["model"]["pickles"] == ["pytorch_model.bin (0 harmless globals, 0 others)"]
 
 
 def test_inspect_of_headers_gives_the_same_facts_without_a_digest(home: Path, tmp_path: Path) -> None:
