@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mbom.digest import sha256
 from mbom.facts.architecture import CONFIG, Architecture, read_architecture, remote_code
 from mbom.facts.card import CARD, Card, Licence, read_card
+from mbom.facts.lineage import ADAPTER_CONFIG, Lineage, read_lineage
 from mbom.facts.members import Members, is_name, read_object
 from mbom.facts.parameters import Parameters, count
 from mbom.inventory.findings import finding
@@ -20,7 +21,14 @@ from mbom.inventory.record import Finding, Inventory, TensorRecord
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
 TEMPLATE_JSON = "chat_template.json"
-SIDE_FILES = (CONFIG, CARD, TOKENIZER_CONFIG, TEMPLATE_FILE, TEMPLATE_JSON)  # what ``read_facts`` looks into
+SIDE_FILES = (
+    CONFIG,
+    CARD,
+    TOKENIZER_CONFIG,
+    TEMPLATE_FILE,
+    TEMPLATE_JSON,
+    ADAPTER_CONFIG,
+)  # what ``read_facts`` looks into
 
 _TEMPLATES_LIMIT = 64  # named templates of one tokenizer; honest ones have one to four
 _STACK = re.compile(r"(?P<stack>.*?(?:layers|h|blocks?))\.(?P<index>\d{1,6})\.")
@@ -45,6 +53,7 @@ class Facts:
 
     architecture: Architecture
     card: Card
+    lineage: Lineage
     parameters: Parameters
     chat_templates: tuple[ChatTemplate, ...]
     remote_code: tuple[str, ...]
@@ -75,15 +84,17 @@ def read_facts(inventory: Inventory, side: Mapping[str, bytes]) -> tuple[Facts, 
     if CONFIG not in side and any(file.name == CONFIG for file in inventory.files):
         findings = (finding("config-malformed", CONFIG, "it is larger than any configuration that is read"),)
     card, more = read_card(side.get(CARD))
+    lineage, adapter = read_lineage(card, side.get(ADAPTER_CONFIG))
     templates, code, others = _tokenizer(side)
     facts = Facts(
         architecture=architecture,
         card=card,
+        lineage=lineage,
         parameters=count(inventory.tensors, architecture),
         chat_templates=templates,
         remote_code=architecture.remote_code + code,
     )
-    return facts, findings + more + others + _layers_differ(architecture, inventory.tensors)
+    return facts, findings + more + adapter + others + _layers_differ(architecture, inventory.tensors)
 
 
 def _tokenizer(side: Mapping[str, bytes]) -> tuple[tuple[ChatTemplate, ...], tuple[str, ...], tuple[Finding, ...]]:
