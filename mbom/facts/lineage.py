@@ -110,9 +110,9 @@ def _card(card: Card) -> Iterator[_Naming]:
         if not tag.startswith(_TAG):
             continue
         relation, colon, name = tag.removeprefix(_TAG).partition(":")
-        declared = relation if colon and relation in RELATIONS else None
-        named = name if declared else tag.removeprefix(_TAG)
+        named = name if colon else relation
         if named:
+            declared = relation if colon and relation in RELATIONS else None
             yield _Naming(name=named, place=_place(card, "tags"), relation=declared)
 
 

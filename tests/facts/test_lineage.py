@@ -33,7 +33,7 @@ def told(front_matter: str, adapter: bytes | None = None) -> Lineage:
         ("tags: ['base_model:quantized:org/base', 'base_model:org/base']",
          (Base(name="org/base", relations=("quantized",)),)),
         ("tags: ['base_model:', 'base_model:adapter:', 'base_model']", ()),
-        ("tags: ['base_model:improved:org/base']", (Base(name="improved:org/base"),)),
+        ("tags: ['base_model:improved:org/base']", (Base(name="org/base"),)),
         ("base_model: org/base\nbase_model_relation: finetune\ntags: ['base_model:merge:org/base']",
          (Base(name="org/base", relations=("finetune", "merge")),)),
         ("base_model: [org/base, Org/Base]", (Base(name="org/base"), Base(name="Org/Base"))),
