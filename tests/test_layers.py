@@ -14,7 +14,7 @@ LEVELS = [
     {"tensorfile"},
     {"source", "signing", "behaviour"},
     {"inventory"},
-    {"facts"},
+    {"ancestry", "facts"},
     {"attestation", "bom", "bundle", "engine", "verdict"},
     {"attest", "measure", "verify"},
     {"cli"},
