@@ -34,6 +34,12 @@ from mbom.source import Origin
 SHARE = 0.5  # of the bytes of all tensors, or of the elements of all matrices
 NEAR = 0.5  # of the distance between unrelated weights; a cosine of 0.75 where the norms are equal
 
+RULE = (
+    "identical: both hold the same tensors under the same names, and no others; derived: tensors with at least "
+    f"{SHARE} of the bytes are the base's, or matrices with at least {SHARE} of the elements are within {NEAR} of it, "
+    "at a distance of |A-B| / sqrt(|A|^2+|B|^2), which is close to 1 for unrelated weights; not shown: neither"
+)
+
 Outcome = Literal["identical", "derived", "not shown"]
 Floats = NDArray[np.float64]
 
@@ -158,7 +164,7 @@ def compare_sketches(record: Record, base: Record) -> Sketches | None:
         variance += (size * apart[1]) ** 2
     distance = math.sqrt(squared / compared) if compared else 0.0
     error = math.sqrt(variance) / compared / (2 * distance) if distance else 0.0
-    return Sketches(elements=elements, compared=compared, near=near, distance=distance, error=error)
+    return Sketches(elements=elements, compared=compared, near=near, distance=_rounded(distance), error=_rounded(error))
 
 
 def squared_distance(before: Floats, after: Floats) -> tuple[float, float] | None:
@@ -178,6 +184,11 @@ def squared_distance(before: Floats, after: Floats) -> tuple[float, float] | Non
         values = norms.shape[1]
         spread = (apart - ratio * norms).var(axis=1, ddof=1) / values if values > 1 else np.square(total)
         return ratio, math.sqrt(float(np.sum(spread))) / total
+
+
+def _rounded(number: float) -> float:
+    """Return four digits of an estimate: what is beyond them is the library's order of summation."""
+    return float(f"{number:.4g}")
 
 
 def _matrices(record: Record) -> Iterator[tuple[Sketched, Floats]]:

@@ -8,5 +8,16 @@ from mbom.bom.build import build
 from mbom.bom.check import check, check_behaviour
 from mbom.bom.lint import lint
 from mbom.bom.modelcard import BehaviourSummary
+from mbom.bom.testimony import Testimony, accounts, observed_of, testimony_of
 
-__all__ = ["BehaviourSummary", "build", "check", "check_behaviour", "lint"]
+__all__ = [
+    "BehaviourSummary",
+    "Testimony",
+    "accounts",
+    "build",
+    "check",
+    "check_behaviour",
+    "lint",
+    "observed_of",
+    "testimony_of",
+]

@@ -11,23 +11,23 @@ from datetime import UTC, datetime
 
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
 from cyclonedx.model.bom import Bom
-from cyclonedx.model.component import Component, ComponentType, Pedigree
+from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.dependency import Dependency
 from cyclonedx.model.license import DisjunctiveLicense, LicenseAcknowledgement
 from cyclonedx.model.lifecycle import LifecyclePhase, PredefinedLifecycle
 from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot7
 from cyclonedx.spdx import fixup_id
-from packageurl import PackageURL
 
 from mbom import strictjson
-from mbom.bom import identity
+from mbom.bom import identity, lineage, producer, testimony
 from mbom.bom.lint import lint
 from mbom.bom.mediatype import media_type
 from mbom.bom.modelcard import BehaviourSummary, model_card
+from mbom.bom.parts import join
 from mbom.bom.schema import schema_problems
+from mbom.bom.testimony import Testimony
 from mbom.errors import FormatError
-from mbom.facts.card import CARD
 from mbom.facts.reading import Facts
 from mbom.inventory.record import FileRecord, Inventory
 from mbom.strictjson import Json
@@ -40,7 +40,13 @@ _LINK = re.compile(rf"https?://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?(?:/{_PART})?(?:\
 
 
 def build(
-    *, inventory: Inventory, facts: Facts, behaviour: BehaviourSummary | None, tool_version: str, created: datetime
+    *,
+    inventory: Inventory,
+    facts: Facts,
+    behaviour: BehaviourSummary | None,
+    tool_version: str,
+    created: datetime,
+    said: Testimony | None = None,
 ) -> bytes:
     """Return bom.cdx.json.
 
@@ -50,11 +56,16 @@ def build(
         behaviour: None where no behaviour was recorded; the BOM then says so.
         tool_version: mbom's own.
         created: the time to state, with its zone; whole seconds of it are used.
+        said: what holds on the attester's word alone; None where the attester says nothing.
 
     Raises:
         FormatError: when the checkpoint cannot be described in a valid document, because it has too many files.
     """
-    model = _model(inventory, facts)
+    said = said or Testimony()
+    time = created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ancestors = lineage.ancestors(facts.lineage, said, time)
+    maker = said.producer(identity.group(inventory.origin))
+    model = _model(inventory, facts, said)
     assert model.bom_ref.value is not None
     bom = _document(model, inventory, tool_version, created)
     document: Json = json.loads(JsonV1Dot7(bom).output_as_string())
@@ -62,12 +73,14 @@ def build(
     injected: dict[str, dict[str, Json]] = {
         identity.file_ref(file.name): {"mime-type": media_type(file.name)} for file in inventory.files
     }
-    injected[model.bom_ref.value] = {"modelCard": model_card(facts, behaviour)}
+    injected[model.bom_ref.value] = {
+        "modelCard": model_card(facts, behaviour),
+        **lineage.pedigree(ancestors),
+        **producer.manufacturer(maker),
+    }
     _inject(document, injected)
-    document["compositions"] = [
-        {"aggregate": "complete", "assemblies": [model.bom_ref.value]},  # every file of the checkpoint is listed
-        {"aggregate": "unknown", "dependencies": [model.bom_ref.value]},  # training data: only what the card names
-    ]
+    join(document, lineage.datasets(facts.lineage))
+    join(document, lineage.compositions(model.bom_ref.value, facts.lineage, ancestors))
     data = strictjson.pretty(document)
     problems = schema_problems(document) or lint(document)
     if problems:
@@ -101,7 +114,7 @@ def _document(model: Component, inventory: Inventory, tool_version: str, created
     return bom
 
 
-def _model(inventory: Inventory, facts: Facts) -> Component:
+def _model(inventory: Inventory, facts: Facts, said: Testimony) -> Component:
     purl = identity.purl(inventory)
     group = identity.group(inventory.origin)
     return Component(
@@ -116,9 +129,8 @@ def _model(inventory: Inventory, facts: Facts) -> Component:
         licenses=list(_licences(inventory, facts)),
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=inventory.digest)],
         components=[_file(file) for file in inventory.files],
-        pedigree=_pedigree(facts),
         external_references=list(_references(inventory)),
-        properties=[Property(name=f"mbom:{name}", value=value) for name, value in _properties(inventory, facts)],
+        properties=[Property(name=f"mbom:{name}", value=value) for name, value in _properties(inventory, facts, said)],
     )
 
 
@@ -173,34 +185,13 @@ def _licence_link(inventory: Inventory, link: str | None) -> str | None:
     return link if _LINK.fullmatch(link) else None
 
 
-def _pedigree(facts: Facts) -> Pedigree | None:
-    """Return the base models that the card names. Nothing has compared them with this one."""
-    card = facts.card
-    if not card.base_models:
-        return None
-    ancestors = [
-        Component(
-            type=ComponentType.MACHINE_LEARNING_MODEL,
-            bom_ref=f"base:{name}",
-            group=name.rpartition("/")[0] or None,
-            name=name.rpartition("/")[2] or name,
-            purl=PackageURL("huggingface", name.partition("/")[0], name.partition("/")[2])
-            if identity.REPOSITORY.fullmatch(name)
-            else None,
-            properties=[Property(name="mbom:lineage:relation", value=card.base_model_relation or "not declared")],
-        )
-        for name in card.base_models
-    ]
-    return Pedigree(ancestors=ancestors, notes=f"declared in {CARD}, not verified")
-
-
 def _references(inventory: Inventory) -> Iterator[ExternalReference]:
     for kind, url, digest in identity.references(inventory):
         hashes = [HashType(alg=HashAlgorithm.SHA_256, content=digest)] if digest else None
         yield ExternalReference(type=ExternalReferenceType(kind), url=XsUri(url), hashes=hashes)
 
 
-def _properties(inventory: Inventory, facts: Facts) -> Iterator[tuple[str, str]]:
+def _properties(inventory: Inventory, facts: Facts, said: Testimony) -> Iterator[tuple[str, str]]:
     yield "model:digest", inventory.digest
     yield "model:digest:method", identity.DIGEST_METHOD
     yield "source", inventory.origin.kind
@@ -221,6 +212,10 @@ def _properties(inventory: Inventory, facts: Facts) -> Iterator[tuple[str, str]]
         yield "chat-template", f"sha256:{template.sha256} {template.file} {template.name}"
     for entry in facts.remote_code:
         yield "remote-code", entry
+    publisher = identity.group(inventory.origin)
+    yield from producer.told(publisher, said.producer(publisher))
+    yield from lineage.told(facts.lineage)
+    yield from testimony.observed(said.observed)
 
 
 def _inject(document: Json, by_ref: dict[str, dict[str, Json]]) -> None:
