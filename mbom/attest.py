@@ -1,16 +1,17 @@
 """`mbom attest`: a checkpoint in, signed evidence out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mbom import __version__, bom, bundle, strictjson
+from mbom import __version__, ancestry, bom, bundle, strictjson
 from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, Evidence
 from mbom.behaviour.record import Record
 from mbom.digest import sha256
 from mbom.engine import Measure
 from mbom.facts import Facts, Survey, survey
+from mbom.facts.producers import Producers, built_in
 from mbom.inventory import Inventory, ScanProgress, refuse_errors
 from mbom.signing import Signer, oms, statement
 from mbom.source import Source
@@ -24,6 +25,7 @@ class Attested:
     inventory: Inventory
     facts: Facts
     record: Record | None
+    said: bom.Testimony
 
 
 def attest(
@@ -33,6 +35,8 @@ def attest(
     created: datetime,
     signer: Signer | None,
     measure: Measure | None,
+    bases: Sequence[ancestry.Base] = (),
+    producers: Producers | None = None,
     everything: bool = False,
     force: bool = False,
     on_scan: Callable[[ScanProgress], None] | None = None,
@@ -46,6 +50,8 @@ def attest(
         created: the time to state, in UTC.
         signer: None leaves the bundle unsigned.
         measure: None leaves the behaviour out.
+        bases: checkpoints to compare this one with, as its possible ancestors.
+        producers: who stands behind accounts; None for the table of the package.
         everything: take every weight set, not only the one that would be loaded.
         force: replace a bundle that is at ``folder``.
         on_scan: called while files are fetched and hashed.
@@ -61,15 +67,22 @@ def attest(
         on_survey(surveyed)
     inventory, facts = surveyed.inventory, surveyed.facts
     refuse_errors(inventory.findings)
+    observed = source.observe(base.name for base in facts.lineage.bases)
     record = measure(surveyed.paths, inventory) if measure is not None else None
-    members = _describe(inventory, facts, record, created)
+    compared = tuple(ancestry.compare(inventory, record, base) for base in bases)
+    accounts = bom.accounts(inventory, facts.lineage, compared)
+    table = producers if producers is not None else built_in()
+    said = bom.Testimony(observed=observed, compared=compared, producers=table.among(accounts))
+    members = _describe(inventory, facts, record, created, said)
     if signer is not None:
         members |= _sign(inventory, members, signer, created)
     bundle.write(folder, members, force=force)
-    return Attested(members=members, inventory=inventory, facts=facts, record=record)
+    return Attested(members=members, inventory=inventory, facts=facts, record=record, said=said)
 
 
-def _describe(inventory: Inventory, facts: Facts, record: Record | None, created: datetime) -> dict[str, bytes]:
+def _describe(
+    inventory: Inventory, facts: Facts, record: Record | None, created: datetime, said: bom.Testimony
+) -> dict[str, bytes]:
     """Return the members that hold facts: inventory, behaviour record, BOM."""
     members = {bundle.INVENTORY: inventory.to_bytes()}
     summary = None
@@ -78,7 +91,7 @@ def _describe(inventory: Inventory, facts: Facts, record: Record | None, created
         members[bundle.BEHAVIOUR_NUMBERS] = record.to_safetensors()
         summary = bom.BehaviourSummary.of(record, members[bundle.BEHAVIOUR])
     members[bundle.BOM] = bom.build(
-        inventory=inventory, facts=facts, behaviour=summary, tool_version=__version__, created=created
+        inventory=inventory, facts=facts, behaviour=summary, tool_version=__version__, created=created, said=said
     )
     return members
 

@@ -16,7 +16,7 @@ LEVELS = [
     {"inventory"},
     {"ancestry", "facts"},
     {"attestation", "bom", "bundle", "engine", "verdict"},
-    {"attest", "measure", "verify"},
+    {"attest", "bases", "measure", "verify"},
     {"cli"},
     {"__main__"},
 ]

@@ -8,11 +8,12 @@ import click
 
 from mbom import attest as verb
 from mbom import engine
+from mbom.bases import read_base
 from mbom.cli import folders, options, trust
 from mbom.cli.console import Display, shown, size
-from mbom.cli.summary import headline, outcome
+from mbom.cli.summary import comparison, headline, outcome
 from mbom.errors import EngineError, UsageError
-from mbom.signing import public_path
+from mbom.signing import KeyVerifier, public_path
 from mbom.source import open_source
 
 
@@ -38,6 +39,11 @@ def created() -> datetime:
 @click.option("--unsigned", is_flag=True, help="Write a bundle without signatures; verify will refuse it.")
 @click.option("--no-behaviour", is_flag=True, help="Leave out the behaviour pass.")
 @click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
+@click.option(
+    "--base", "bases", type=options.PATH, multiple=True, metavar="BUNDLE", help="Compare with the base in this bundle."
+)
+@click.option("--base-key", type=options.PATH, help="Public key that the bundles of --base must verify under.")
+@options.origins
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
 @options.sensitivity
 @options.deployed
@@ -53,6 +59,9 @@ def attest(
     unsigned: bool,
     no_behaviour: bool,
     everything: bool,
+    bases: tuple[Path, ...],
+    base_key: Path | None,
+    origins: Path | None,
     force: bool,
     sensitivity: int,
     deployed: str | None,
@@ -69,14 +78,20 @@ def attest(
     Example:
       mbom attest openai/gpt-oss-120b
       mbom attest ./models/mine --key release.pem -o mine.mbom
+      mbom attest ./models/mine --base gpt-oss-20b.mbom --base-key openai.pub
     """
     if no_behaviour and (sensitivity or deployed):
         raise UsageError("--sensitivity and --deployed exclude --no-behaviour")
+    if base_key is not None and not bases:
+        raise UsageError("--base-key says whom to trust for --base, which is not given")
     if key is not None and unsigned:
         raise UsageError("--key and --unsigned exclude each other")
     if not no_behaviour and (missing := engine.available()) is not None:
         raise EngineError(f"{missing}, or leave the behaviour out with --no-behaviour")
     display = Display(quiet=quiet)
+    producers = options.producers(origins)
+    trusted_for_bases = KeyVerifier.load(base_key) if base_key is not None else None
+    compared_with = [read_base(folder, trusted_for_bases) for folder in bases]
     signer = None if unsigned else trust.signer(key, display)
     with display.scanning() as on_scan, display.measuring() as on_measure:
         source = open_source(model, on_bytes=on_scan.fetched)
@@ -97,6 +112,8 @@ def attest(
                 progress=on_measure,
                 time_limit=time_limit,
             ),
+            bases=compared_with,
+            producers=producers,
             everything=everything,
             force=force,
             on_scan=on_scan,
@@ -104,6 +121,8 @@ def attest(
         )
     if done.record is not None:
         outcome(display, done.record)
+    for item in done.said.compared:
+        display.fact("compared", comparison(item))
     display.fact("signed", "no" if signer is None else signer.identity)
     total = size(sum(len(data) for data in done.members.values()))
     display.line(f"{shown(folder)}   {len(done.members)} members, {total}")
