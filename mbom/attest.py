@@ -25,7 +25,7 @@ class Attested:
     inventory: Inventory
     facts: Facts
     record: Record | None
-    said: bom.Testimony
+    said: bom.Affidavit
 
 
 def attest(
@@ -72,7 +72,7 @@ def attest(
     compared = tuple(ancestry.compare(inventory, record, base) for base in bases)
     accounts = bom.accounts(inventory, facts.lineage, compared)
     table = producers if producers is not None else built_in()
-    said = bom.Testimony(observed=observed, compared=compared, producers=table.among(accounts))
+    said = bom.Affidavit(observed=observed, compared=compared, producers=table.among(accounts))
     members = _describe(inventory, facts, record, created, said)
     if signer is not None:
         members |= _sign(inventory, members, signer, created)
@@ -81,7 +81,7 @@ def attest(
 
 
 def _describe(
-    inventory: Inventory, facts: Facts, record: Record | None, created: datetime, said: bom.Testimony
+    inventory: Inventory, facts: Facts, record: Record | None, created: datetime, said: bom.Affidavit
 ) -> dict[str, bytes]:
     """Return the members that hold facts: inventory, behaviour record, BOM."""
     members = {bundle.INVENTORY: inventory.to_bytes()}

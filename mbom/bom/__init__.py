@@ -4,20 +4,20 @@ The library that builds a document cannot express all of it and drops what it do
 is never loaded and rewritten through it: ``build`` writes once, ``check`` reads bytes.
 """
 
+from mbom.bom.affidavit import Affidavit, accounts, affidavit_of, observed_of
 from mbom.bom.build import build
 from mbom.bom.check import check, check_behaviour
 from mbom.bom.lint import lint
 from mbom.bom.modelcard import BehaviourSummary
-from mbom.bom.testimony import Testimony, accounts, observed_of, testimony_of
 
 __all__ = [
+    "Affidavit",
     "BehaviourSummary",
-    "Testimony",
     "accounts",
+    "affidavit_of",
     "build",
     "check",
     "check_behaviour",
     "lint",
     "observed_of",
-    "testimony_of",
 ]

@@ -20,13 +20,13 @@ from cyclonedx.output.json import JsonV1Dot7
 from cyclonedx.spdx import fixup_id
 
 from mbom import strictjson
-from mbom.bom import identity, lineage, producer, testimony
+from mbom.bom import affidavit, identity, lineage, producer
+from mbom.bom.affidavit import Affidavit
 from mbom.bom.lint import lint
 from mbom.bom.mediatype import media_type
 from mbom.bom.modelcard import BehaviourSummary, model_card
 from mbom.bom.parts import join
 from mbom.bom.schema import schema_problems
-from mbom.bom.testimony import Testimony
 from mbom.errors import FormatError
 from mbom.facts.reading import Facts
 from mbom.inventory.record import FileRecord, Inventory
@@ -46,7 +46,7 @@ def build(
     behaviour: BehaviourSummary | None,
     tool_version: str,
     created: datetime,
-    said: Testimony | None = None,
+    said: Affidavit | None = None,
 ) -> bytes:
     """Return bom.cdx.json.
 
@@ -61,7 +61,7 @@ def build(
     Raises:
         FormatError: when the checkpoint cannot be described in a valid document, because it has too many files.
     """
-    said = said or Testimony()
+    said = said or Affidavit()
     time = created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ancestors = lineage.ancestors(facts.lineage, said, time)
     maker = said.producer(identity.group(inventory.origin))
@@ -114,7 +114,7 @@ def _document(model: Component, inventory: Inventory, tool_version: str, created
     return bom
 
 
-def _model(inventory: Inventory, facts: Facts, said: Testimony) -> Component:
+def _model(inventory: Inventory, facts: Facts, said: Affidavit) -> Component:
     purl = identity.purl(inventory)
     group = identity.group(inventory.origin)
     return Component(
@@ -191,7 +191,7 @@ def _references(inventory: Inventory) -> Iterator[ExternalReference]:
         yield ExternalReference(type=ExternalReferenceType(kind), url=XsUri(url), hashes=hashes)
 
 
-def _properties(inventory: Inventory, facts: Facts, said: Testimony) -> Iterator[tuple[str, str]]:
+def _properties(inventory: Inventory, facts: Facts, said: Affidavit) -> Iterator[tuple[str, str]]:
     yield "model:digest", inventory.digest
     yield "model:digest:method", identity.DIGEST_METHOD
     yield "source", inventory.origin.kind
@@ -215,7 +215,7 @@ def _properties(inventory: Inventory, facts: Facts, said: Testimony) -> Iterator
     publisher = identity.group(inventory.origin)
     yield from producer.told(publisher, said.producer(publisher))
     yield from lineage.told(facts.lineage)
-    yield from testimony.observed(said.observed)
+    yield from affidavit.observed(said.observed)
 
 
 def _inject(document: Json, by_ref: dict[str, dict[str, Json]]) -> None:

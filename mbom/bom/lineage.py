@@ -1,7 +1,7 @@
 """Where a model comes from, in the BOM: ancestors in its pedigree, datasets as components of their own.
 
 What the checkpoint names is its publisher's word and is marked so, with the place. Ancestors say besides what a
-comparison showed, and which commit their name meant to the hub, both on the attester's word (``bom.testimony``). What
+comparison showed, and which commit their name meant to the hub, both on the attester's word (``bom.affidavit``). What
 is not disclosed is said in ``compositions``: the files are complete, the making is not.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from packageurl import PackageURL
 
 from mbom.ancestry import Compared
-from mbom.bom import producer, testimony
+from mbom.bom import affidavit, producer
+from mbom.bom.affidavit import BASE_REF, Affidavit
 from mbom.bom.identity import HUB, REPOSITORY
 from mbom.bom.properties import properties
-from mbom.bom.testimony import BASE_REF, Testimony
 from mbom.facts.lineage import Base, Dataset, Lineage
 from mbom.strictjson import Json
 
@@ -30,7 +30,7 @@ def told(lineage: Lineage) -> Iterator[tuple[str, str]]:
         yield "lineage:successor", lineage.successor
 
 
-def ancestors(lineage: Lineage, said: Testimony, time: str) -> list[Json]:
+def ancestors(lineage: Lineage, said: Affidavit, time: str) -> list[Json]:
     """Return the components of a model's ancestors.
 
     They are the base models that the checkpoint names, each with the first comparison with a bundle of that repository,
@@ -77,29 +77,29 @@ def compositions(model_ref: str, lineage: Lineage, ancestors: list[Json]) -> dic
     }
 
 
-def _named(base: Base, item: Compared | None, said: Testimony, time: str) -> Json:
+def _named(base: Base, item: Compared | None, said: Affidavit, time: str) -> Json:
     pairs = [("lineage:relation", relation) for relation in base.relations or (NOT_DECLARED,)]
     pairs += [("lineage:declared-in", str(place)) for place in base.places]
-    pairs.append(("lineage:revision", testimony.resolved(said.observed, base.name, time)))
+    pairs.append(("lineage:revision", affidavit.resolved(said.observed, base.name, time)))
     if base.revision is not None:
         pairs.append(("lineage:revision:declared", base.revision))
     return _ancestor(BASE_REF + base.name, base.name, pairs, item, said)
 
 
-def _unnamed(item: Compared, said: Testimony) -> Json:
+def _unnamed(item: Compared, said: Affidavit) -> Json:
     pairs = [("lineage:relation", NOT_DECLARED), ("lineage:declared-in", NOT_NAMED)]
-    pairs.append(("lineage:revision", testimony.UNKNOWN))
+    pairs.append(("lineage:revision", affidavit.UNKNOWN))
     return _ancestor(f"{BASE_REF}sha256:{item.model_digest}", item.origin.repo or item.origin.name, pairs, item, said)
 
 
-def _ancestor(ref: str, name: str, pairs: list[tuple[str, str]], item: Compared | None, said: Testimony) -> Json:
+def _ancestor(ref: str, name: str, pairs: list[tuple[str, str]], item: Compared | None, said: Affidavit) -> Json:
     publisher = producer.account(name)
     maker = said.producer(publisher)
     found: dict[str, Json] = {
         "type": "machine-learning-model",
         "bom-ref": ref,
         "name": name.rpartition("/")[2] or name,
-        "properties": properties([*pairs, *testimony.compared(item), *producer.told(publisher, maker)]),
+        "properties": properties([*pairs, *affidavit.compared(item), *producer.told(publisher, maker)]),
         **producer.manufacturer(maker),
     }
     if group := name.rpartition("/")[0]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from mbom import bom
+from mbom.bom.affidavit import NOT_COMPARED
 from mbom.bom.lineage import NOT_DECLARED
-from mbom.bom.testimony import NOT_COMPARED
 from mbom.cli import options
 from mbom.cli.console import Display, count, plain, size
 from mbom.facts import Survey, survey

@@ -41,7 +41,7 @@ _SKETCHES = {"elements": "elements", "elements:compared": "compared", "elements:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Testimony:
+class Affidavit:
     """What the attester says.
 
     Attributes:
@@ -122,7 +122,7 @@ def _source(origin: Origin) -> str:
 # ---- reading it back ----
 
 
-def testimony_of(document: Json) -> Testimony:
+def affidavit_of(document: Json) -> Affidavit:
     """Read back from a BOM what its attester said; the document is valid by the schema.
 
     Raises:
@@ -138,7 +138,7 @@ def testimony_of(document: Json) -> Testimony:
             commits.append((ref.removeprefix(BASE_REF), commit))
         comparisons.append(fields.compared())
         producers.append(producer.read(ancestor))
-    return Testimony(
+    return Affidavit(
         observed=_Properties(model).observed(tuple(sorted(commits))),
         compared=tuple(item for item in comparisons if item is not None),
         producers=tuple(item for item in producers if item is not None),
@@ -146,8 +146,8 @@ def testimony_of(document: Json) -> Testimony:
 
 
 def observed_of(document: Json) -> Observed | None:
-    """Read back from a BOM what the hub said. Raises FormatError as ``testimony_of``."""
-    return testimony_of(document).observed
+    """Read back from a BOM what the hub said. Raises FormatError as ``affidavit_of``."""
+    return affidavit_of(document).observed
 
 
 def _model(document: Json) -> tuple[dict[str, Json], list[dict[str, Json]]]:
@@ -165,7 +165,7 @@ def _model(document: Json) -> tuple[dict[str, Json], list[dict[str, Json]]]:
 
 
 class _Properties:
-    """The properties of one component that come from testimony, each of them once and in its one form."""
+    """The properties of one component that come from affidavit, each of them once and in its one form."""
 
     def __init__(self, component: dict[str, Json]) -> None:
         held = [pair for pair in named(component) if pair[0].startswith(_SINGLE)]
