@@ -11,6 +11,7 @@ from mbom.digest import sha256
 from mbom.errors import FormatError, RefusedError, SignatureError
 from mbom.inventory import Inventory
 from mbom.signing import Verifier
+from mbom.source import is_repo
 
 _COMPARED = (bundle.INVENTORY, bundle.BEHAVIOUR, bundle.BEHAVIOUR_NUMBERS)  # the members that a comparison looks into
 
@@ -44,6 +45,9 @@ def _base(members: Mapping[str, bytes]) -> Base:
     if bundle.INVENTORY not in members:
         raise FormatError(f"{bundle.INVENTORY} is missing; name the bundle that `mbom attest` wrote of the base")
     inventory = Inventory.from_bytes(members[bundle.INVENTORY])
+    repo = inventory.origin.repo
+    if repo is not None and not is_repo(repo):
+        raise FormatError(f"{bundle.INVENTORY}: {repo[:80]!r} is not the name of a repository; the form is org/name")
     record = None
     if bundle.BEHAVIOUR in members and bundle.BEHAVIOUR_NUMBERS in members:
         record = Record.from_bytes(members[bundle.BEHAVIOUR], members[bundle.BEHAVIOUR_NUMBERS])

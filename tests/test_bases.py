@@ -1,5 +1,6 @@
 """Reading the bundle of a base: unchecked, or held against a key that the caller trusts."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,14 @@ def test_a_record_of_another_model_is_refused(scene: Scene) -> None:
     digest = scene.record.model_digest.encode()
     scene.edit_member(bundle.BEHAVIOUR, lambda data: data.replace(digest, b"0" * 64))
     with pytest.raises(FormatError, match=f"{scene.bundle.name}: the record is of model 0000"):
+        read_base(scene.bundle)
+
+
+def test_a_base_from_no_repository_is_refused(scene: Scene) -> None:
+    document = json.loads(scene.member(bundle.INVENTORY).read_bytes())
+    document["model"] |= {"source": "hub", "repo": "../a@b", "revision": "0" * 40}
+    scene.member(bundle.INVENTORY).write_text(json.dumps(document))
+    with pytest.raises(FormatError, match="not the name of a repository"):
         read_base(scene.bundle)
 
 

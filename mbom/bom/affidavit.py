@@ -56,9 +56,9 @@ class Affidavit:
 
     def __post_init__(self) -> None:
         """Put comparisons and producers into the one order that they are read back in, without doubles."""
-        compared = {item.model_digest: item for item in self.compared}
+        compared = {item.model_digest: item for item in sorted(self.compared, key=_order)}
         producers = {item.account.lower(): item for item in self.producers}
-        object.__setattr__(self, "compared", tuple(sorted(compared.values(), key=_order)))
+        object.__setattr__(self, "compared", tuple(compared.values()))
         object.__setattr__(self, "producers", tuple(producers[name] for name in sorted(producers)))
 
     def producer(self, account: str | None) -> Producer | None:

@@ -18,6 +18,7 @@ from mbom.facts.lineage import Base, Dataset, Lineage
 from mbom.strictjson import Json
 
 DATASET_REF = "dataset:"
+COMPARED_REF = "compared:sha256:"  # of an ancestor that the checkpoint does not name
 NOT_DECLARED = "not declared"
 NOT_NAMED = "none named"
 
@@ -83,29 +84,34 @@ def _named(base: Base, item: Compared | None, said: Affidavit, time: str) -> Jso
     pairs.append(("lineage:revision", affidavit.resolved(said.observed, base.name, time)))
     if base.revision is not None:
         pairs.append(("lineage:revision:declared", base.revision))
-    return _ancestor(BASE_REF + base.name, base.name, pairs, item, said)
+    return _ancestor(pairs, item, said, ref=BASE_REF + base.name, name=base.name, repo=base.name)
 
 
 def _unnamed(item: Compared, said: Affidavit) -> Json:
     pairs = [("lineage:relation", NOT_DECLARED), ("lineage:declared-in", NOT_NAMED)]
     pairs.append(("lineage:revision", affidavit.UNKNOWN))
-    return _ancestor(f"{BASE_REF}sha256:{item.model_digest}", item.origin.repo or item.origin.name, pairs, item, said)
+    return _ancestor(
+        pairs, item, said, ref=COMPARED_REF + item.model_digest, name=item.origin.name, repo=item.origin.repo
+    )
 
 
-def _ancestor(ref: str, name: str, pairs: list[tuple[str, str]], item: Compared | None, said: Affidavit) -> Json:
-    publisher = producer.account(name)
+def _ancestor(
+    pairs: list[tuple[str, str]], item: Compared | None, said: Affidavit, *, ref: str, name: str, repo: str | None
+) -> Json:
+    """Return an ancestor's component; only what is named like a repository has an account, and perhaps a producer."""
+    publisher = producer.account(repo)
     maker = said.producer(publisher)
     found: dict[str, Json] = {
         "type": "machine-learning-model",
         "bom-ref": ref,
-        "name": name.rpartition("/")[2] or name,
+        "name": name,
         "properties": properties([*pairs, *affidavit.compared(item), *producer.told(publisher, maker)]),
         **producer.manufacturer(maker),
     }
-    if group := name.rpartition("/")[0]:
-        found["group"] = group
-    if REPOSITORY.fullmatch(name):
-        found["purl"] = PackageURL("huggingface", publisher, name.rpartition("/")[2]).to_string()
+    if publisher is not None and repo is not None:
+        own = repo.rpartition("/")[2]
+        purl = PackageURL("huggingface", publisher, own).to_string()
+        found |= {"group": publisher, "name": own, "purl": purl}
     return found
 
 

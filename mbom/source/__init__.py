@@ -9,7 +9,7 @@ from mbom.source.folder import FolderSource
 from mbom.source.names import is_repo
 from mbom.source.observed import Observed
 
-__all__ = ["Advertised", "FolderSource", "LocalFile", "Observed", "Origin", "Source", "open_source"]
+__all__ = ["Advertised", "FolderSource", "LocalFile", "Observed", "Origin", "Source", "is_repo", "open_source"]
 
 
 def open_source(model: str, *, on_bytes: Callable[[str, int], None] | None = None) -> Source:

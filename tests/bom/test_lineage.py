@@ -163,14 +163,15 @@ def test_an_ancestor_that_was_not_compared_says_so(built: dict[str, Any]) -> Non
         told = properties(ancestor(built, ref), "lineage:")
         assert (told["lineage:relation"], told["lineage:verified"]) == ([relation], ["not compared"])
         assert told["lineage:revision"] == ["unknown"]
-    assert "purl" not in ancestor(built, "base:./local")
+    assert ancestor(built, "base:./local")["name"] == "./local"
+    assert not {"purl", "group", "manufacturer"} & ancestor(built, "base:./local").keys()
     assert properties(ancestor(built, "base:org/other"), "lineage:revision:declared") == {
         "lineage:revision:declared": ["v1"]
     }
 
 
 def test_a_base_that_the_checkpoint_does_not_name_is_an_ancestor_without_a_relation(built: dict[str, Any]) -> None:
-    item = ancestor(built, f"base:sha256:{'c' * 64}")
+    item = ancestor(built, f"compared:sha256:{'c' * 64}")
     told = properties(item, "lineage:")
     assert item["name"] == "my copy"
     assert (told["lineage:relation"], told["lineage:declared-in"]) == (["not declared"], ["none named"])
@@ -178,6 +179,20 @@ def test_a_base_that_the_checkpoint_does_not_name_is_an_ancestor_without_a_relat
     assert told["lineage:compared:source"] == ["folder my copy"]
     assert told["lineage:compared:signature"] == ["not checked"]
     assert told["lineage:compared:attestation"] == ["none, the base's bundle is not signed"]
+
+
+def test_a_folder_that_is_named_like_a_repository_is_none() -> None:
+    posing = replace(UNNAMED, origin=Origin(kind="folder", name="openai/gpt-oss-20b"))
+    item = ancestor(document(build(replace(SAID, compared=(posing,)))), f"compared:sha256:{'c' * 64}")
+    assert item["name"] == "openai/gpt-oss-20b"
+    assert not {"purl", "group", "manufacturer"} & item.keys()
+
+
+def test_a_base_that_is_named_like_a_digest_is_told_apart_from_what_was_compared() -> None:
+    side = {**SIDE, "README.md": f"---\nbase_model: 'sha256:{'c' * 64}'\n---\n".encode()}
+    held, facts = boms.inventory(side), boms.facts(side)
+    data = bom.build(inventory=held, facts=facts, behaviour=None, tool_version="1", created=boms.CREATED, said=SAID)
+    assert bom.check(data, held, facts) == ()
 
 
 def test_datasets_are_components_of_their_own_of_which_nothing_else_is_disclosed(built: dict[str, Any]) -> None:
@@ -201,7 +216,7 @@ def test_datasets_are_components_of_their_own_of_which_nothing_else_is_disclosed
 
 def test_files_are_complete_and_the_making_is_unknown(built: dict[str, Any]) -> None:
     ref = model_of(built)["bom-ref"]
-    bases = ["base:mistralai/Base", "base:./local", "base:org/other", f"base:sha256:{'c' * 64}"]
+    bases = ["base:mistralai/Base", "base:./local", "base:org/other", f"compared:sha256:{'c' * 64}"]
     assert built["compositions"] == [
         {"aggregate": "complete", "assemblies": [ref]},
         {"aggregate": "unknown", "dependencies": [ref]},
