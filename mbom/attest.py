@@ -1,17 +1,17 @@
 """`mbom attest`: a checkpoint in, signed evidence out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mbom import __version__, bom, bundle, strictjson
+from mbom import __version__, ancestry, bom, bundle, strictjson
 from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, Evidence
 from mbom.behaviour.record import Record
-from mbom.bom import Given
 from mbom.digest import sha256
 from mbom.engine import Measure
 from mbom.facts import Facts, Survey, survey
+from mbom.facts.producers import Producers, built_in
 from mbom.inventory import Inventory, ScanProgress, refuse_errors
 from mbom.signing import Signer, oms, statement
 from mbom.source import Source
@@ -25,6 +25,7 @@ class Attested:
     inventory: Inventory
     facts: Facts
     record: Record | None
+    said: bom.Affidavit
 
 
 def attest(
@@ -34,7 +35,9 @@ def attest(
     created: datetime,
     signer: Signer | None,
     measure: Measure | None,
-    given: Given | None = None,
+    author: bom.Author | None = None,
+    bases: Sequence[ancestry.Base] = (),
+    producers: Producers | None = None,
     everything: bool = False,
     force: bool = False,
     on_scan: Callable[[ScanProgress], None] | None = None,
@@ -48,7 +51,9 @@ def attest(
         created: the time to state, in UTC.
         signer: None leaves the bundle unsigned.
         measure: None leaves the behaviour out.
-        given: what the BOM is to say besides, which no checkpoint can confirm.
+        author: who stands behind the BOM.
+        bases: checkpoints to compare this one with, as its possible ancestors.
+        producers: who stands behind accounts; None for the table of the package.
         everything: take every weight set, not only the one that would be loaded.
         force: replace a bundle that is at ``folder``.
         on_scan: called while files are fetched and hashed.
@@ -62,19 +67,25 @@ def attest(
     surveyed = survey(source, everything=everything, progress=on_scan)
     if on_survey is not None:
         on_survey(surveyed)
-    inventory = surveyed.inventory
+    inventory, facts = surveyed.inventory, surveyed.facts
     refuse_errors(inventory.findings)
+    observed = source.observe(base.name for base in facts.lineage.bases)
     record = measure(surveyed.paths, inventory) if measure is not None else None
-    members = _describe(surveyed, record, created, given)
+    compared = tuple(ancestry.compare(inventory, record, base) for base in bases)
+    accounts = bom.accounts(inventory, facts.lineage, compared)
+    table = producers if producers is not None else built_in()
+    said = bom.Affidavit(author=author, observed=observed, compared=compared, producers=table.among(accounts))
+    members = _describe(inventory, facts, record, created, said)
     if signer is not None:
         members |= _sign(inventory, members, signer, created)
     bundle.write(folder, members, force=force)
-    return Attested(members=members, inventory=inventory, facts=surveyed.facts, record=record)
+    return Attested(members=members, inventory=inventory, facts=facts, record=record, said=said)
 
 
-def _describe(surveyed: Survey, record: Record | None, created: datetime, given: Given | None) -> dict[str, bytes]:
+def _describe(
+    inventory: Inventory, facts: Facts, record: Record | None, created: datetime, said: bom.Affidavit
+) -> dict[str, bytes]:
     """Return the members that hold facts: inventory, behaviour record, BOM."""
-    inventory = surveyed.inventory
     members = {bundle.INVENTORY: inventory.to_bytes()}
     summary = None
     if record is not None:
@@ -82,12 +93,7 @@ def _describe(surveyed: Survey, record: Record | None, created: datetime, given:
         members[bundle.BEHAVIOUR_NUMBERS] = record.to_safetensors()
         summary = bom.BehaviourSummary.of(record, members[bundle.BEHAVIOUR])
     members[bundle.BOM] = bom.build(
-        inventory=inventory,
-        facts=surveyed.facts,
-        behaviour=summary,
-        tool_version=__version__,
-        created=created,
-        given=given,
+        inventory=inventory, facts=facts, behaviour=summary, tool_version=__version__, created=created, said=said
     )
     return members
 

@@ -113,6 +113,9 @@ class FolderAsHub:
         self.refetched.append(name)
         return self._copy(name)
 
+    def observe(self, bases: Iterable[str]) -> None:
+        """Know nothing."""
+
     def _copy(self, name: str) -> LocalFile:
         content = (self.folder / name).read_bytes()
         advertised = self._advertised(name, content)

@@ -64,12 +64,14 @@ class Request:
 class Repository:
     """Commits by id, branches by name, and what the server says instead of the truth.
 
-    ``listed`` are raw entries added to the tree. With ``gated`` set, only tokens in ``readers`` may read.
+    ``listed`` are raw entries added to the tree, ``described`` members of the answer about the repository. With
+    ``gated`` set, only tokens in ``readers`` may read.
     """
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     listed: list[dict[str, Any]] = field(default_factory=list)
+    described: dict[str, Any] = field(default_factory=dict)
     gated: bool = False
     readers: set[str] = field(default_factory=set)
 
@@ -195,8 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _route(self) -> None:
         url = urlsplit(self.path)
         path = unquote(url.path)
-        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/(.+)", path):
-            self._info(match[1], match[2])
+        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+            self._info(match[1], match[2] or "main")
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/(.+)", path):
             self._tree(match[1], match[2], int(parse_qs(url.query).get("cursor", ["0"])[0]))
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
@@ -215,7 +217,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _info(self, repo: str, revision: str) -> None:
         fault = self._begin("info")
         if commit := self._admit(repo, revision, fault):
-            self._json({"id": repo, "modelId": repo, "sha": fault.commit or commit, "siblings": []})
+            told = {"id": repo, "modelId": repo, "sha": fault.commit or commit, "siblings": []}
+            self._json(told | self.hub.repositories[repo].described)
 
     def _tree(self, repo: str, revision: str, start: int) -> None:
         fault = self._begin("tree")

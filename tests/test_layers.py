@@ -14,9 +14,9 @@ LEVELS = [
     {"tensorfile"},
     {"source", "signing", "behaviour"},
     {"inventory"},
-    {"facts"},
+    {"ancestry", "facts"},
     {"attestation", "bom", "bundle", "engine", "verdict"},
-    {"attest", "measure", "verify"},
+    {"attest", "bases", "measure", "verify"},
     {"cli"},
     {"__main__"},
 ]

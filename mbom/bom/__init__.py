@@ -4,10 +4,23 @@ The library that builds a document cannot express all of it and drops what it do
 is never loaded and rewritten through it: ``build`` writes once, ``check`` reads bytes.
 """
 
+from mbom.bom.affidavit import Affidavit, accounts, affidavit_of, observed_of
+from mbom.bom.author import Author
 from mbom.bom.build import build
 from mbom.bom.check import check, check_behaviour, contradictions
-from mbom.bom.given import Author, Given
 from mbom.bom.lint import lint
 from mbom.bom.modelcard import BehaviourSummary
 
-__all__ = ["Author", "BehaviourSummary", "Given", "build", "check", "check_behaviour", "contradictions", "lint"]
+__all__ = [
+    "Affidavit",
+    "Author",
+    "BehaviourSummary",
+    "accounts",
+    "affidavit_of",
+    "build",
+    "check",
+    "check_behaviour",
+    "contradictions",
+    "lint",
+    "observed_of",
+]

@@ -11,17 +11,16 @@ from typing import Literal
 
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
 from cyclonedx.model.bom import Bom
-from cyclonedx.model.component import Component, ComponentType, Pedigree
+from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.dependency import Dependency
 from cyclonedx.model.lifecycle import LifecyclePhase, PredefinedLifecycle
 from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot7
-from packageurl import PackageURL
 
 from mbom import strictjson
-from mbom.bom import identity, licensing, programs
+from mbom.bom import affidavit, identity, licensing, lineage, producer, programs
+from mbom.bom.affidavit import Affidavit
 from mbom.bom.coverage.declaring import declare
-from mbom.bom.given import Given
 from mbom.bom.lint import lint
 from mbom.bom.mediatype import media_type
 from mbom.bom.modelcard import BehaviourSummary, model_card
@@ -31,7 +30,6 @@ from mbom.bom.properties import properties
 from mbom.bom.schema import schema_problems
 from mbom.bom.spec16 import to_1_6
 from mbom.errors import FormatError
-from mbom.facts.card import CARD
 from mbom.facts.reading import Facts
 from mbom.inventory.record import FileRecord, Inventory
 from mbom.strictjson import Json
@@ -49,7 +47,7 @@ def build(
     behaviour: BehaviourSummary | None,
     tool_version: str,
     created: datetime,
-    given: Given | None = None,
+    said: Affidavit | None = None,
     spec: Spec = "1.7",
 ) -> bytes:
     """Return bom.cdx.json.
@@ -60,13 +58,17 @@ def build(
         behaviour: None where no behaviour was recorded; the BOM then says so.
         tool_version: mbom's own.
         created: the time to state, with its zone; whole seconds of it are used.
-        given: what no checkpoint can confirm; None where there is nothing of that.
+        said: what holds on the attester's word alone; None where the attester says nothing.
         spec: the version of CycloneDX; what 1.6 has no place for is left out, and the document says so.
 
     Raises:
         FormatError: when the checkpoint cannot be described in a valid document, because it has too many files.
     """
-    model = _model(inventory, facts)
+    said = said or Affidavit()
+    time = created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ancestors = lineage.ancestors(facts.lineage, said, time)
+    maker = said.producer(identity.group(inventory.origin))
+    model = _model(inventory, facts, said)
     assert model.bom_ref.value is not None
     bom = _document(model, inventory, tool_version, created)
     document: Json = json.loads(JsonV1Dot7(bom).output_as_string())
@@ -75,17 +77,16 @@ def build(
     injected[model.bom_ref.value] = {
         "modelCard": model_card(facts, behaviour),
         **licensing.part(inventory, facts),
+        **lineage.pedigree(ancestors),
+        **producer.manufacturer(maker),
         **_files(inventory),
     }
     _inject(document, injected)
-    if given is not None and given.author is not None:
-        join(document, {"metadata": {"authors": [given.author.to_dict()]}})
     document["dependencies"] = _dependencies(model.bom_ref.value, inventory)
+    join(document, affidavit.authors(said.author))
     programs.add_templates(document, inventory, facts, model.bom_ref.value)
-    document["compositions"] = [
-        {"aggregate": "complete", "assemblies": [model.bom_ref.value]},  # every file of the checkpoint is listed
-        {"aggregate": "unknown", "dependencies": [model.bom_ref.value]},  # training data: only what the card names
-    ]
+    join(document, lineage.datasets(facts.lineage))
+    join(document, lineage.compositions(model.bom_ref.value, facts.lineage, ancestors))
     join(document, openness_parts(facts))
     join(document, declare(document))  # last: it says what all of the above discloses
     problems = schema_problems(document) or lint(document)
@@ -114,7 +115,7 @@ def _document(model: Component, inventory: Inventory, tool_version: str, created
     return bom
 
 
-def _model(inventory: Inventory, facts: Facts) -> Component:
+def _model(inventory: Inventory, facts: Facts, said: Affidavit) -> Component:
     purl = identity.purl(inventory)
     group = identity.group(inventory.origin)
     return Component(
@@ -127,9 +128,8 @@ def _model(inventory: Inventory, facts: Facts) -> Component:
         publisher=group,
         description=_description(facts),
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=inventory.digest)],
-        pedigree=_pedigree(facts),
         external_references=list(_references(inventory)),
-        properties=[Property(name=f"mbom:{name}", value=value) for name, value in _properties(inventory, facts)],
+        properties=[Property(name=f"mbom:{name}", value=value) for name, value in _properties(inventory, facts, said)],
     )
 
 
@@ -165,34 +165,13 @@ def _dependencies(model: str, inventory: Inventory) -> Json:
     return [{"ref": ref, "dependsOn": [*on]} if on else {"ref": ref} for ref, on in sorted(held.items())]
 
 
-def _pedigree(facts: Facts) -> Pedigree | None:
-    """Return the base models that the card names. Nothing has compared them with this one."""
-    card = facts.card
-    if not card.base_models:
-        return None
-    ancestors = [
-        Component(
-            type=ComponentType.MACHINE_LEARNING_MODEL,
-            bom_ref=f"base:{name}",
-            group=name.rpartition("/")[0] or None,
-            name=name.rpartition("/")[2] or name,
-            purl=PackageURL("huggingface", name.partition("/")[0], name.partition("/")[2])
-            if identity.REPOSITORY.fullmatch(name)
-            else None,
-            properties=[Property(name="mbom:lineage:relation", value=card.base_model_relation or "not declared")],
-        )
-        for name in card.base_models
-    ]
-    return Pedigree(ancestors=ancestors, notes=f"declared in {CARD}, not verified")
-
-
 def _references(inventory: Inventory) -> Iterator[ExternalReference]:
     for kind, url, digest in identity.references(inventory):
         hashes = [HashType(alg=HashAlgorithm.SHA_256, content=digest)] if digest else None
         yield ExternalReference(type=ExternalReferenceType(kind), url=XsUri(url), hashes=hashes)
 
 
-def _properties(inventory: Inventory, facts: Facts) -> Iterator[tuple[str, str]]:
+def _properties(inventory: Inventory, facts: Facts, said: Affidavit) -> Iterator[tuple[str, str]]:
     yield "model:digest", inventory.digest
     yield "model:digest:method", identity.DIGEST_METHOD
     yield "source", inventory.origin.kind
@@ -203,6 +182,10 @@ def _properties(inventory: Inventory, facts: Facts) -> Iterator[tuple[str, str]]
     yield "declared:count", str(len(inventory.declared))
     for file in inventory.declared:
         yield "declared:not-fetched-not-verified", identity.declared_line(file)
+    publisher = identity.group(inventory.origin)
+    yield from producer.told(publisher, said.producer(publisher))
+    yield from lineage.told(facts.lineage)
+    yield from affidavit.observed(said.observed)
     yield from ((claim.name, claim.value) for claim in licensing.claims(facts))
     yield from programs.code_properties(facts)
     yield from openness_properties(facts)

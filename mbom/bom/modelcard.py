@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, SKETCH_LIMIT, Record
 from mbom.bom.figures import Property, figures
-from mbom.bom.identity import HUB, REPOSITORY
+from mbom.bom.lineage import DATASET_REF
 from mbom.bom.openness import declared_metrics
 from mbom.bom.programs import tokenizer_properties
 from mbom.bom.properties import properties
@@ -118,15 +118,8 @@ def _model_parameters(facts: Facts) -> dict[str, Json]:
     if inputs:
         found["inputs"] = [{"format": kind} for kind in inputs]
         found["outputs"] = [{"format": kind} for kind in outputs]
-    if card.datasets:
-        found["datasets"] = [_dataset(name) for name in card.datasets]
-    return found
-
-
-def _dataset(name: str) -> Json:
-    found: dict[str, Json] = {"type": "dataset", "name": name}
-    if REPOSITORY.fullmatch(name):
-        found["contents"] = {"url": f"{HUB}/datasets/{name}"}
+    if facts.lineage.datasets:
+        found["datasets"] = [{"ref": DATASET_REF + dataset.name} for dataset in facts.lineage.datasets]
     return found
 
 

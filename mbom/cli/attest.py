@@ -8,11 +8,12 @@ import click
 
 from mbom import attest as verb
 from mbom import bom, engine
+from mbom.bases import read_base
 from mbom.cli import folders, options, trust
 from mbom.cli.console import Display, shown, size
-from mbom.cli.summary import headline, outcome
+from mbom.cli.summary import comparison, headline, outcome
 from mbom.errors import EngineError, UsageError
-from mbom.signing import public_path
+from mbom.signing import KeyVerifier, public_path
 from mbom.source import open_source
 
 
@@ -39,6 +40,11 @@ def created() -> datetime:
 @click.option("--no-behaviour", is_flag=True, help="Leave out the behaviour pass.")
 @click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
 @click.option("--author", metavar="NAME", help="Who stands behind the BOM: NAME or 'NAME <EMAIL>'.")
+@click.option(
+    "--base", "bases", type=options.PATH, multiple=True, metavar="BUNDLE", help="Compare with the base in this bundle."
+)
+@click.option("--base-key", type=options.PATH, help="Public key that the bundles of --base must verify under.")
+@options.origins
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
 @options.sensitivity
 @options.deployed
@@ -55,6 +61,9 @@ def attest(
     no_behaviour: bool,
     everything: bool,
     author: str | None,
+    bases: tuple[Path, ...],
+    base_key: Path | None,
+    origins: Path | None,
     force: bool,
     sensitivity: int,
     deployed: str | None,
@@ -71,15 +80,21 @@ def attest(
     Example:
       mbom attest openai/gpt-oss-120b
       mbom attest ./models/mine --key release.pem -o mine.mbom
+      mbom attest ./models/mine --base gpt-oss-20b.mbom --base-key openai.pub
     """
     if no_behaviour and (sensitivity or deployed):
         raise UsageError("--sensitivity and --deployed exclude --no-behaviour")
+    if base_key is not None and not bases:
+        raise UsageError("--base-key says whom to trust for --base, which is not given")
     if key is not None and unsigned:
         raise UsageError("--key and --unsigned exclude each other")
     if not no_behaviour and (missing := engine.available()) is not None:
         raise EngineError(f"{missing}, or leave the behaviour out with --no-behaviour")
-    given = bom.Given(author=bom.Author.parse(author) if author is not None else None)
+    stands_behind = bom.Author.parse(author) if author is not None else None
     display = Display(quiet=quiet)
+    producers = options.producers(origins)
+    trusted_for_bases = KeyVerifier.load(base_key) if base_key is not None else None
+    compared_with = [read_base(folder, trusted_for_bases) for folder in bases]
     signer = None if unsigned else trust.signer(key, display)
     with display.scanning() as on_scan, display.measuring() as on_measure:
         source = open_source(model, on_bytes=on_scan.fetched)
@@ -100,7 +115,9 @@ def attest(
                 progress=on_measure,
                 time_limit=time_limit,
             ),
-            given=given,
+            author=stands_behind,
+            bases=compared_with,
+            producers=producers,
             everything=everything,
             force=force,
             on_scan=on_scan,
@@ -108,6 +125,8 @@ def attest(
         )
     if done.record is not None:
         outcome(display, done.record)
+    for item in done.said.compared:
+        display.fact("compared", comparison(item))
     display.fact("signed", "no" if signer is None else signer.identity)
     total = size(sum(len(data) for data in done.members.values()))
     display.line(f"{shown(folder)}   {len(done.members)} members, {total}")

@@ -1,15 +1,21 @@
 """`mbom inspect`."""
 
 import json
+from pathlib import Path
 
 import click
 
+from mbom import bom
+from mbom.bom.affidavit import NOT_COMPARED
 from mbom.bom.licensing import restriction_line
+from mbom.bom.lineage import NOT_DECLARED
 from mbom.cli import options
 from mbom.cli.console import Display, count, plain, size
 from mbom.facts import Facts, outline, survey
 from mbom.facts.cache import KINDS
 from mbom.facts.licences import Licensing
+from mbom.facts.lineage import Base
+from mbom.facts.producers import Producers
 from mbom.inventory import Inventory
 from mbom.inventory.findings import listed
 from mbom.source import FolderSource, open_source
@@ -26,11 +32,19 @@ _UNITS = {
 @click.argument("checkpoint")
 @click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
 @click.option("--headers", is_flag=True, help="Read headers and small files of a folder only, no weights: no digest.")
+@options.origins
 @options.as_json
 @options.quiet
 @click.pass_context
 def inspect(
-    context: click.Context, *, checkpoint: str, everything: bool, headers: bool, as_json: bool, quiet: bool
+    context: click.Context,
+    *,
+    checkpoint: str,
+    everything: bool,
+    headers: bool,
+    origins: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Show what a checkpoint is and what is suspicious about it, and write nothing.
 
@@ -41,14 +55,15 @@ def inspect(
       mbom inspect ./models/gpt-oss-20b --json
     """
     display = Display(quiet=quiet)
+    producers = options.producers(origins)
     if headers:
         seen = outline(FolderSource(checkpoint))
-        described, findings = model(seen.inventory, seen.facts) | {"digest": None}, seen.findings
+        described, findings = model(seen.inventory, seen.facts, producers) | {"digest": None}, seen.findings
     else:
         with display.scanning() as on_scan:
             source = open_source(checkpoint, on_bytes=on_scan.fetched)
             surveyed = survey(source, everything=everything, progress=on_scan)
-        described, findings = model(surveyed.inventory, surveyed.facts), surveyed.inventory.findings
+        described, findings = model(surveyed.inventory, surveyed.facts, producers), surveyed.inventory.findings
     if as_json:
         found: list[Json] = [finding.to_dict() for finding in findings]
         display.data(json.dumps({"model": described, "findings": found}, indent=1, ensure_ascii=False))
@@ -59,8 +74,9 @@ def inspect(
     context.exit(1 if any(finding.severity == "error" for finding in findings) else 0)
 
 
-def model(inventory: Inventory, facts: Facts) -> dict[str, Json]:
+def model(inventory: Inventory, facts: Facts, producers: Producers) -> dict[str, Json]:
     """Return what a checkpoint is, as JSON: identity, facts as declared, counts as computed."""
+    maker = producers.of(bom.accounts(inventory, facts.lineage)[0])
     architecture, parameters, memory = facts.architecture, facts.parameters, facts.footprint
     return {
         "name": inventory.origin.name,
@@ -71,7 +87,10 @@ def model(inventory: Inventory, facts: Facts) -> dict[str, Json]:
         "licence": facts.licence.label if facts.licence else None,
         "licence_detected": _detected(facts.licensing),
         "restrictions": [restriction_line(item) for item in facts.licensing.restrictions],
-        "base_models": list(facts.card.base_models),
+        "producer": maker.entity if maker else None,
+        "producer_country": maker.country if maker else None,
+        "base_models": [_base(base) for base in facts.lineage.bases],
+        "datasets": [dataset.name for dataset in facts.lineage.datasets],
         "model_type": facts.model_type,
         "architectures": list(architecture.architectures),
         "quantisation": architecture.quantisation.method if architecture.quantisation else None,
@@ -137,14 +156,33 @@ def _detected(licensing: Licensing) -> list[Json]:
     return known + [f"unknown ({text.file})" for text in licensing.texts if not text.matches]
 
 
+def _base(base: Base) -> Json:
+    """Return a base model as it is declared; nothing has compared it."""
+    return {
+        "name": base.name,
+        "relation": list(base.relations),
+        "declared_in": [str(place) for place in base.places],
+        "verified": NOT_COMPARED,
+    }
+
+
 def _cell(label: str, value: Json) -> str:
     """Return a value as people read it."""
     if value is None or value in ([], {}):
         return "-"
     if isinstance(value, list):
-        return listed([str(item) for item in value])
+        return listed([_item(item) for item in value])
     if isinstance(value, dict):
         return ", ".join(f"{name} {_cell(label, item)}" for name, item in value.items())
     if isinstance(value, int):
         return _UNITS.get(label, "{:,}".format)(value)
     return str(value)
+
+
+def _item(value: Json) -> str:
+    """Return one item of a list as people read it: a base model by its name and what is known of the relation."""
+    if not isinstance(value, dict):
+        return str(value)
+    relation = value["relation"]
+    declared = " and ".join(str(item) for item in relation) if isinstance(relation, list) and relation else NOT_DECLARED
+    return f"{value['name']} ({declared}, {value['verified']})"

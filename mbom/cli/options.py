@@ -7,7 +7,8 @@ import click
 from mbom.behaviour.deployed import TYPES
 from mbom.behaviour.record import check_nonce
 from mbom.behaviour.sketches import FLIP_LIMIT
-from mbom.errors import FormatError, UsageError
+from mbom.errors import FormatError, StorageError, UsageError
+from mbom.facts.producers import FILE_LIMIT, Producers, built_in
 
 PATH = click.Path(path_type=Path)
 
@@ -55,3 +56,31 @@ deployed = click.option(
     type=click.Choice(TYPES),
     help="Note how far an ordinary run in this type is from the record; advisory.",
 )
+
+origins = click.option(
+    "--origins",
+    type=PATH,
+    metavar="FILE",
+    help="Producers of your own, before those that mbom knows: JSON or YAML with account, entity, country, source, "
+    "reviewed and optionally website of each.",
+)
+
+
+def producers(path: Path | None) -> Producers:
+    """Return the table of producers, with the entries of ``--origins``.
+
+    Raises:
+        StorageError: when the file cannot be read.
+        UsageError: when it is not what the format says.
+    """
+    if path is None:
+        return built_in()
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_LIMIT + 1)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        return built_in().extended(data, what=str(path))
+    except FormatError as error:
+        raise UsageError(f"--origins: {error}") from error

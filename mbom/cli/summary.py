@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mbom import engine
+from mbom.ancestry import Compared
 from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.record import SKETCH_LIMIT, Record
 from mbom.cli.console import Display, count, size
@@ -85,3 +86,13 @@ def ordinary(deployed: Deployed) -> str:
         f"{where}: KL {found.kl_mean:.1e} mean, {found.kl_largest:.1e} at most; same likeliest token at "
         f"{found.top1_agreement:.1%} of positions; log-probabilities differ by up to {found.largest_difference:.1e}"
     )
+
+
+def comparison(item: Compared) -> str:
+    """Say what a comparison with a base showed, and from which numbers."""
+    name = f"{item.origin.repo}@{item.origin.revision}" if item.origin.repo else item.origin.name
+    told = f"{name}: {item.outcome} · {item.shared / max(item.size, 1):.1%} of the bytes are its own"
+    if item.sketches is None:
+        return f"{told} · no sketches to compare"
+    near = item.sketches.near / max(item.sketches.elements, 1)
+    return f"{told} · {near:.1%} of the weights near, distance {item.sketches.distance:.2g} ± {item.sketches.error:.1g}"

@@ -1,36 +1,26 @@
-"""The model card's front matter: the YAML at the head of README.md, where publishers declare licence and lineage.
-
-The reader takes the YAML parser's events and nothing above them: no tags, anchors, aliases or types, so that no
-document can expand, call anything, or turn the language ``no`` into a false. Every value is text or null.
-"""
+"""The model card's front matter: the YAML at the head of README.md, where publishers declare licence and lineage."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeGuard
-
-import yaml
 
 from mbom.errors import FormatError
 from mbom.facts.evaluations import Evaluations, read_evaluations
 from mbom.facts.places import Place
+from mbom.facts.plainyaml import Value, parse
 from mbom.inventory.findings import finding
 from mbom.inventory.record import Finding
 
 CARD = "README.md"
 FRONT_MATTER_LIMIT = 1 << 20  # embedding models carry benchmark tables of some hundred kilobytes
-EVENT_LIMIT = 100_000  # a few seconds of the parser's time; an entry of a benchmark table, 40 bytes, makes six
-DEPTH_LIMIT = 32  # a model-index nests seven deep; PyYAML's time grows with the square of the depth
 TEXT_LIMIT = 512  # characters of a licence, a link or the name of a repository
 LIST_LIMIT = 256  # base models, datasets or languages of one card
 
 _FRONT_MATTER = re.compile(rb"---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*\r?$", re.MULTILINE | re.DOTALL)
 _OPENING = re.compile(rb"---[ \t]*\r?\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_NULLS = ("", "~", "null", "Null", "NULL")
 _RELATIONS = ("adapter", "finetune", "merge", "quantized")  # the hub's values of base_model_relation
-
-_Value = str | None | list["_Value"] | dict[str, "_Value"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +41,8 @@ class Licence:
 class Card:
     """What a card declares; nothing of it has been checked. Lists are in the card's order.
 
+    ``datasets`` are those that it was trained on, ``evaluated`` those of the results in ``model-index``. ``successor``
+    is the repository that ``new_version`` names.
     ``places`` says where each member that could be used stands, by its name in the front matter.
     """
 
@@ -58,6 +50,9 @@ class Card:
     base_models: tuple[str, ...] = ()
     base_model_relation: str | None = None
     datasets: tuple[str, ...] = ()
+    evaluated: tuple[str, ...] = ()
+    successor: str | None = None
+    tags: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     pipeline_tag: str | None = None
     library: str | None = None
@@ -78,7 +73,7 @@ def read_card(data: bytes | None) -> tuple[Card, tuple[Finding, ...]]:
         front_matter = _front_matter(data)
         if front_matter is None:
             return Card(), (_missing("README.md has no front matter, so it declares no licence and no lineage"),)
-        document, lines = _parse(front_matter)
+        document, lines = parse(front_matter, what="the front matter")
     except FormatError as error:
         return Card(), (_malformed(str(error)),)
     if document is None:
@@ -109,7 +104,7 @@ def _malformed(detail: str) -> Finding:
 class _Members:
     """Typed access to the front matter; a wrong type becomes a finding and counts as absent."""
 
-    def __init__(self, document: dict[str, _Value], lines: Mapping[str, int]) -> None:
+    def __init__(self, document: dict[str, Value], lines: Mapping[str, int]) -> None:
         self.document = document
         self.lines = lines
         self.findings: list[Finding] = []
@@ -142,6 +137,19 @@ class _Members:
         self._reject(name, f"one of {', '.join(allowed)}")
         return None
 
+    def evaluated(self) -> tuple[str, ...]:
+        """Return the repositories of the datasets in ``model-index``, whose results nest four levels deep."""
+        results = [
+            result
+            for model in _mappings(self.document.get("model-index"))
+            for result in _mappings(model.get("results"))
+        ]
+        named = [data.get("type") for result in results for data in _mappings([result.get("dataset")])]
+        found = tuple(dict.fromkeys(name for name in named if _is_text(name)))[:LIST_LIMIT]
+        if found:
+            self._note("model-index", "")
+        return found
+
     def evaluations(self, name: str) -> Evaluations:
         """Take the hub's list of results; what cannot be read of it is one finding, the rest stands."""
         found = read_evaluations(self.document.get(name))
@@ -152,7 +160,7 @@ class _Members:
             self._note(name, self.document[name])
         return found
 
-    def _note(self, name: str, value: _Value) -> None:
+    def _note(self, name: str, value: Value) -> None:
         if value is not None:
             self.places[name] = Place(file=CARD, line=self.lines[name])
 
@@ -160,7 +168,12 @@ class _Members:
         self.findings.append(_malformed(f"{name} is not {wanted}, so it is left out"))
 
 
-def _is_text(value: _Value) -> TypeGuard[str]:
+def _mappings(value: Value) -> list[dict[str, Value]]:
+    """Return those items of a list that are mappings; nothing for anything else."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _is_text(value: Value) -> TypeGuard[str]:
     return isinstance(value, str) and 0 < len(value) <= TEXT_LIMIT and value.isprintable()
 
 
@@ -173,6 +186,9 @@ def _card(members: _Members) -> Card:
         base_models=members.texts("base_model"),
         base_model_relation=members.one_of("base_model_relation", _RELATIONS),
         datasets=members.texts("datasets"),
+        evaluated=members.evaluated(),
+        successor=members.text("new_version"),
+        tags=members.texts("tags"),
         languages=members.texts("language"),
         pipeline_tag=members.text("pipeline_tag"),
         library=members.text("library_name"),
@@ -202,69 +218,3 @@ def _front_matter(data: bytes) -> str | None:
         return match["yaml"].decode("utf-8", errors="strict")
     except UnicodeDecodeError as error:
         raise FormatError(f"the front matter is not UTF-8 at byte {error.start}") from error
-
-
-def _parse(text: str) -> tuple[_Value, dict[str, int]]:
-    """Parse one YAML document into texts, lists and mappings, with the line of each of its outermost keys, from 0.
-
-    Raises:
-        FormatError: on malformed YAML, a tag, anchor or alias, a key that is no text or occurs twice, or a limit.
-    """
-    try:
-        events = _content(yaml.parse(text, Loader=yaml.SafeLoader))
-        first = next(events, None)
-        lines: dict[str, int] = {}
-        value = None if first is None else _node(first, events, depth=0, lines=lines)
-        if next(events, None) is not None:
-            raise FormatError("the front matter holds a second YAML document")
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        line = f" at line {place.line + 1}" if place is not None else ""
-        raise FormatError(f"the front matter is not YAML: {getattr(error, 'problem', None) or error}{line}") from error
-    except (ValueError, OverflowError) as error:  # PyYAML's own, for escapes beyond Unicode and endless numbers
-        raise FormatError(f"the front matter is not YAML: {error}") from error
-    return value, lines
-
-
-def _content(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
-    """Yield what makes up values, within ``EVENT_LIMIT``, and refuse whatever gives YAML its powers."""
-    for number, event in enumerate(events):
-        if number > EVENT_LIMIT:
-            raise FormatError(f"the front matter has more than {EVENT_LIMIT} parts")
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise FormatError("the front matter uses an anchor or alias, which can make it grow without end")
-        tag = getattr(event, "tag", None)
-        if tag is not None:
-            raise FormatError(f"the front matter uses the tag {tag}")
-        if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
-            yield event
-
-
-def _node(
-    event: yaml.Event, events: Iterator[yaml.Event], *, depth: int, lines: dict[str, int] | None = None
-) -> _Value:
-    if depth > DEPTH_LIMIT:
-        raise FormatError(f"the front matter nests deeper than {DEPTH_LIMIT} levels")
-    if isinstance(event, yaml.ScalarEvent):
-        return None if event.style is None and event.value in _NULLS else event.value
-    if isinstance(event, yaml.SequenceStartEvent):
-        return [_node(item, events, depth=depth + 1) for item in _until(yaml.SequenceEndEvent, events)]
-    found: dict[str, _Value] = {}
-    for key in _until(yaml.MappingEndEvent, events):
-        if not isinstance(key, yaml.ScalarEvent):
-            raise FormatError("the front matter has a key that is not text")
-        if key.value in found:
-            raise FormatError(f"the front matter has the key {key.value[:TEXT_LIMIT]!r} twice")
-        if lines is not None:
-            assert key.start_mark is not None  # the parser gives every event one
-            lines[key.value] = key.start_mark.line
-        found[key.value] = _node(next(events), events, depth=depth + 1)
-    return found
-
-
-def _until(end: type[yaml.Event], events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
-    """Yield events up to the one that ends a collection; each is consumed with what belongs to it before the next."""
-    for event in events:
-        if isinstance(event, end):
-            return
-        yield event

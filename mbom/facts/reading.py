@@ -14,6 +14,7 @@ from mbom.facts.card import CARD, Card, Licence, read_card
 from mbom.facts.code import Code, elsewhere, read_code
 from mbom.facts.footprint import Footprint, footprint
 from mbom.facts.licences import Licensing, read_licensing
+from mbom.facts.lineage import ADAPTER_CONFIG, Lineage, read_lineage
 from mbom.facts.members import Members, read_object
 from mbom.facts.openness import Openness, assess
 from mbom.facts.parameters import Parameters, count
@@ -31,7 +32,14 @@ from mbom.inventory.executables import Contents
 from mbom.inventory.findings import finding
 from mbom.inventory.record import Finding, Inventory, TensorRecord
 
-SIDE_FILES = (CONFIG, CARD, TOKENIZER_CONFIG, TEMPLATE_FILE, TEMPLATE_JSON)  # read whatever the tokenizer is
+SIDE_FILES = (
+    CONFIG,
+    CARD,
+    TOKENIZER_CONFIG,
+    TEMPLATE_FILE,
+    TEMPLATE_JSON,
+    ADAPTER_CONFIG,
+)  # read whatever the tokenizer is
 
 _STACK = re.compile(r"(?P<stack>.*?(?:layers|h|blocks?))\.(?P<index>\d{1,6})\.")
 
@@ -46,6 +54,7 @@ class Facts:
 
     architecture: Architecture
     card: Card
+    lineage: Lineage
     parameters: Parameters
     tensors: TensorDigests
     chat_templates: tuple[ChatTemplate, ...]
@@ -91,6 +100,7 @@ def read_facts(
         findings = (finding("config-malformed", CONFIG, "it is larger than any configuration that is read"),)
     card, more = read_card(side.get(CARD))
     licensing, conflicts = read_licensing(inventory, side, card)
+    lineage, adapter = read_lineage(card, side.get(ADAPTER_CONFIG))
     documents, others = _documents(side)
     templates, seen = read_templates(
         [*file_sources(side), *(source for members in documents.values() for source in member_sources(members))]
@@ -101,6 +111,7 @@ def read_facts(
     facts = Facts(
         architecture=architecture,
         card=card,
+        lineage=lineage,
         parameters=count(inventory.tensors, architecture),
         tensors=tensor_digests(inventory.tensors),
         chat_templates=templates,
@@ -110,7 +121,7 @@ def read_facts(
         tokenizer=tokenizer,
         code=read_code(inventory, contents),
     )
-    findings += more + conflicts + others + rejected + seen + surprises + elsewhere(code)
+    findings += more + conflicts + adapter + others + rejected + seen + surprises + elsewhere(code)
     return facts, findings + _layers_differ(architecture, inventory.tensors)
 
 

@@ -7,8 +7,9 @@ from mbom.errors import SourceError
 from mbom.source.base import Advertised, LocalFile, Origin, Source
 from mbom.source.folder import FolderSource
 from mbom.source.names import is_repo
+from mbom.source.observed import Observed
 
-__all__ = ["Advertised", "FolderSource", "LocalFile", "Origin", "Source", "open_source"]
+__all__ = ["Advertised", "FolderSource", "LocalFile", "Observed", "Origin", "Source", "is_repo", "open_source"]
 
 
 def open_source(model: str, *, on_bytes: Callable[[str, int], None] | None = None) -> Source:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from mbom.source.observed import Observed
+
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
@@ -70,4 +72,11 @@ class Source(Protocol):
 
         Raises:
             SourceError: always for a folder, which has no second copy.
+        """
+
+    def observe(self, bases: Iterable[str]) -> Observed | None:
+        """Ask whoever keeps the checkpoint what is known of it besides its files; None where nobody does.
+
+        ``bases`` are the names of base models, of which repositories are resolved. Nothing is raised for an answer
+        that fails, is refused or has no proper form: it is unknown.
         """

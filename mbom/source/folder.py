@@ -79,6 +79,9 @@ class FolderSource:
             f"{self._given}: {name!r} is not what its digest says, and a folder has no second copy; download it again"
         )
 
+    def observe(self, bases: Iterable[str]) -> None:
+        """Observe nothing: nobody keeps a folder."""
+
     def _walked(self) -> dict[str, LocalFile]:
         if self._files is None:
             try:

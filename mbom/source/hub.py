@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from huggingface_hub import RepoFile, constants
+from huggingface_hub import ModelInfo, RepoFile, constants
 
 from mbom.digest import GIT_HEX, SHA256_HEX
 from mbom.errors import FormatError, MbomError, RefusedError, SourceError, UsageError
@@ -19,9 +19,12 @@ from mbom.source.hubcache import CachedRepo, Snapshot
 from mbom.source.hubclient import Meter, StoppedError, client
 from mbom.source.huberrors import Retry, border
 from mbom.source.names import COUNT_LIMIT, check_name, check_names, is_bookkeeping, is_repo
+from mbom.source.observed import ASKED_LIMIT, Observed, gate, moment, resolved
 
 WORKERS = 4  # downloads at a time: enough to fill a line, few enough for the hub's rate limits
 GRACE = 1.0  # seconds that downloads get to stop and clean up when nobody waits for them any more
+ANSWER_LIMIT = 10.0  # seconds for an answer that is good to have and not needed
+ANSWERS_LIMIT = 60.0  # seconds in which the last of several such questions is put
 ENTRY_LIMIT = COUNT_LIMIT * 2  # files and folders of a listing
 
 
@@ -126,6 +129,34 @@ class HubSource:
             )
         self._snapshot.discard(name)
         return self._download(file, threading.Event(), force=True)
+
+    def observe(self, bases: Iterable[str]) -> Observed:
+        """Ask what the hub says of the repository, and which commit each base model's main branch points to.
+
+        Each question is put once and with a time limit, as all of them together: no answer is worth waiting for.
+        """
+        if self._offline:
+            return Observed()
+        own = self._told(self._repo, self._snapshot.commit)
+        if own is None:
+            return Observed()
+        names = [name for name in dict.fromkeys(bases) if is_repo(name)][:ASKED_LIMIT]
+        deadline = time.monotonic() + ANSWERS_LIMIT
+        answers = ((name, self._told(name, None)) for name in names if time.monotonic() < deadline)
+        return Observed(
+            gated=gate(own.gated),
+            created=moment(own.created_at),
+            last_modified=moment(own.last_modified),
+            bases=resolved((name, told.sha) for name, told in answers if told is not None),
+        )
+
+    def _told(self, repo: str, revision: str | None) -> ModelInfo | None:
+        """Return the hub's description of a repository, or None where there is none to be had."""
+        try:
+            with border(repo=repo, revision=revision or constants.DEFAULT_REVISION, endpoint=self._endpoint):
+                return self._client.model_info(repo, revision=revision, timeout=ANSWER_LIMIT)
+        except MbomError:
+            return None
 
     @cached_property
     def _snapshot(self) -> Snapshot:

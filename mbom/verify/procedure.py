@@ -13,7 +13,7 @@ from mbom import __version__, bom, bundle, strictjson
 from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, format_time
 from mbom.behaviour.compare import Comparison, compare
 from mbom.behaviour.record import Record
-from mbom.bom import BehaviourSummary, Given
+from mbom.bom import BehaviourSummary
 from mbom.digest import git_blob, sha256
 from mbom.engine import Measure
 from mbom.errors import FormatError, RefusedError
@@ -260,21 +260,20 @@ class Procedure:
         except (FormatError, Skip):
             return "; not built again, because the behaviour record cannot be read"  # step 9 says why
         document = strictjson.loads(data, what=bundle.BOM)
-        assert isinstance(document, dict)  # ``bom.check`` says so
         again = bom.build(
             inventory=self._inventory(),
             facts=facts,
             behaviour=self._summary(record),
             tool_version=attestation.tool_version,
             created=attestation.time,
-            given=Given.read(document),
+            said=bom.affidavit_of(document),
         )
         refuse(list(bom.contradictions(data, again)))
         return " and with the checkpoint in every field"
 
     def _facts(self) -> Facts | None:
         """Return the facts read again from the checkpoint, where it is the signed one: the BOM must say the same."""
-        if self.on_disk is None or self.inventory is None or self.on_disk.inventory.files != self.inventory.files:
+        if self.on_disk is None or self.inventory is None or not self.is_signed_one:
             return None
         held = {file.name for file in self.inventory.files}  # a copy may hold declared files besides
         side = {name: data for name, data in self.on_disk.side.items() if name in held}

@@ -87,12 +87,18 @@ def test_the_frame_of_the_document(data: bytes) -> None:
         "compositions": [
             {"aggregate": "complete", "assemblies": [PURL]},
             {"aggregate": "unknown", "dependencies": [PURL]},
+            {"aggregate": "unknown", "assemblies": ["base:openai/gpt-oss-base", "dataset:org/corpus"]},
         ],
     }
 
 
 def test_the_model_is_the_first_component(data: bytes) -> None:
     model = model_of(data)
+    pedigree = model["pedigree"]
+    assert isinstance(pedigree, dict)
+    assert isinstance(pedigree["ancestors"], list)
+    (ancestor,) = pedigree["ancestors"]
+    assert isinstance(ancestor, dict)
     assert {name: model[name] for name in model.keys() - {"components", "modelCard", "properties"}} == {
         "type": "machine-learning-model",
         "bom-ref": PURL,
@@ -124,10 +130,10 @@ def test_the_model_is_the_first_component(data: bytes) -> None:
                     "group": "openai",
                     "name": "gpt-oss-base",
                     "purl": "pkg:huggingface/openai/gpt-oss-base",
-                    "properties": [{"name": "mbom:lineage:relation", "value": "quantized"}],
+                    "properties": ancestor["properties"],
                 }
             ],
-            "notes": "declared in README.md, not verified",
+            "notes": pedigree["notes"],
         },
         "externalReferences": [
             {"type": "distribution", "url": f"{HUB}/tree/{boms.REVISION}"},
@@ -153,8 +159,14 @@ def test_the_model_is_the_first_component(data: bytes) -> None:
         ("licence:detected", "none"),
         ("licence:restriction", "attribution [apache-2.0, declared README.md:2]"),
         ("licence:restriction", "patent-termination: the patent licence [apache-2.0, declared README.md:2]"),
+        ("lineage:base-models", "1 named"),
+        ("lineage:datasets", "1 named"),
         ("model:digest", DIGEST),
         ("model:digest:method", "SHA-256 over RFC 8785 JSON of [{name, sha256, size}] of all files, sorted by name"),
+        ("producer:account", "openai"),
+        ("producer:country", "unknown"),
+        ("producer:legal-entity", "unknown"),
+        ("producer:source", "unknown"),
         ("remote-code", "tokenizer_config.json: AutoTokenizer = own.Tokenizer"),
         ("source", "hub"),
         ("tensors:bytes", "13761264768"),
@@ -188,13 +200,7 @@ def test_the_model_card_gives_architecture_counts_and_behaviour(data: bytes) -> 
         "modelArchitecture": "GptOssForCausalLM",
         "inputs": [{"format": "text"}],
         "outputs": [{"format": "text"}],
-        "datasets": [
-            {
-                "type": "dataset",
-                "name": "org/corpus",
-                "contents": {"url": "https://huggingface.co/datasets/org/corpus"},
-            }
-        ],
+        "datasets": [{"ref": "dataset:org/corpus"}],
     }
     values = [
         ("prompts", "8"), ("positions", "2048"), ("layers", "24"), ("experts", "768"), ("experts-reached", "741"),
@@ -254,11 +260,12 @@ def test_the_strict_schema_accepts_it(data: bytes) -> None:
 
 def test_another_reader_finds_the_same_components(data: bytes) -> None:
     read = Bom.from_json(json.loads(data))  # type: ignore[attr-defined]
-    model = next(component for component in read.components if component.purl)
+    model = next(component for component in read.components if component.purl is not None)
     assert str(model.purl) == PURL
     assert {file.name: next(iter(file.hashes)).content for file in model.components} == {
         file.name: file.sha256 for file in boms.inventory().files
     }
+    assert {component.name for component in read.components} == {"gpt-oss-20b", "org/corpus"}
     read.validate()  # no dangling reference, no doubled bom-ref
 
 

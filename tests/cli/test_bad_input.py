@@ -194,6 +194,7 @@ def test_an_existing_bundle_is_kept_before_any_work(home: Path, out: Path) -> No
     ("arguments", "words"),
     [
         (("attest", "x", "--key", "k", "--unsigned"), "exclude each other"),
+        (("attest", "x", "--no-behaviour", "--base-key", "k"), "--base"),
         (("verify", "b", "--behaviour"), "CHECKPOINT"),
         (("verify", "b", "--revision", "main"), "40"),
         (("verify", "b", "--min-time", "yesterday"), "2026-11-02"),
@@ -213,3 +214,18 @@ def test_wrong_usage_ends_with_2(home: Path, tmp_path: Path, arguments: tuple[st
 def test_a_date_that_is_no_number_is_wrong_usage(home: Path, out: Path) -> None:
     run = mbom("attest", FIXTURE, "--no-behaviour", "-o", out / "a.mbom", home=home, env={"SOURCE_DATE_EPOCH": "today"})
     assert_refused(run, 2, "SOURCE_DATE_EPOCH")
+
+
+def test_a_table_of_producers_that_is_none_is_wrong_usage(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "schema: urn:mbom:producers:v1\naccounts: [{account: a, entity: A, country: UK}]\n"
+    )
+    assert_refused(mbom("inspect", FIXTURE, "--origins", tmp_path / "own.yaml", home=home), 2, "own.yaml", "'source'")
+    assert_refused(mbom("inspect", FIXTURE, "--origins", tmp_path / "no.yaml", home=home), 3, "no.yaml")
+
+
+def test_a_base_that_cannot_be_read_stops_before_any_work(home: Path, out: Path) -> None:
+    for base, status, word in ((out / "nothing", 3, "no such bundle"), (FIXTURE, 1, "not a member")):
+        run = mbom("attest", FIXTURE, "--no-behaviour", "--base", base, "-o", out / "a.mbom", home=home)
+        assert_refused(run, status, str(base), word)
+    assert nothing_but(out)

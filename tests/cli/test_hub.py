@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attesting import FIXTURE
@@ -133,3 +134,56 @@ def test_a_missing_revision_says_so(user: User) -> None:
     run = user("attest", f"{REPO}@v9", "--no-behaviour")
     assert run.returncode == 3
     assert "v9" in run.stderr
+
+
+def properties(item: dict[str, Any]) -> dict[str, str]:
+    return {entry["name"].removeprefix("mbom:"): entry["value"] for entry in item["properties"]}
+
+
+def test_lineage_is_what_the_card_names_the_hub_resolves_and_the_tensors_show(hub: HubServer, user: User) -> None:
+    base = hub.repositories[REPO].branches["main"]
+    files = {path.name: path.read_bytes() for path in FIXTURE.iterdir()}
+    files["README.md"] = f"---\nbase_model: {REPO}\nbase_model_relation: finetune\n---\n".encode()
+    hub.push("Mistralai/tuned", files)
+    hub.repositories["Mistralai/tuned"].described.update(gated=False, createdAt="2025-08-04T22:33:06.000Z")
+    own = {
+        "account": "ACME",
+        "entity": "Acme GmbH",
+        "country": "DE",
+        "source": "https://acme.example/",
+        "reviewed": "2026-11-02",
+    }
+    (user.root / "own.json").write_text(json.dumps({"schema": "urn:mbom:producers:v1", "accounts": [own]}))
+
+    assert user("attest", REPO, "--no-behaviour").returncode == 0
+    key = user.root / ".config" / "mbom" / "key.pub"
+    options = ("--origins", "own.json", "--base", "tiny-gpt-oss.mbom", "--base-key", key)
+    run = user("attest", "Mistralai/tuned", "--no-behaviour", *options)
+    assert run.returncode == 0, run.stderr
+    assert f"compared   {REPO}@{base}: identical" in run.stderr
+    model = json.loads((user.root / "tuned.mbom" / "bom.cdx.json").read_bytes())["components"][0]
+    assert model["manufacturer"]["address"] == {"country": "FR"}
+    told = properties(model)
+    assert (told["hub:gated"], told["hub:created"], told["hub:last-modified"]) == (
+        "false", "2025-08-04T22:33:06Z", "unknown",
+    )  # fmt: skip
+    (ancestor,) = model["pedigree"]["ancestors"]
+    assert ancestor["manufacturer"] == {"name": "Acme GmbH", "address": {"country": "DE"}}
+    told = properties(ancestor)
+    assert told["lineage:relation"] == "finetune"
+    assert told["lineage:revision"].startswith(f"{base}, as the hub resolved it at ")
+    assert told["lineage:verified"] == "identical"
+    assert told["lineage:compared:signature"].startswith("verified: ECDSA")
+    assert user("verify", "tuned.mbom", "Mistralai/tuned").returncode == 0
+
+
+def test_inspect_shows_the_producer_and_the_base_models(hub: HubServer, user: User) -> None:
+    hub.push("mistralai/tuned", {"config.json": b"{}", "README.md": b"---\nbase_model: [org/a, org/b]\n---\n"})
+    run = user("inspect", "mistralai/tuned")
+    assert re.search(r"^producer +Mistral AI$", run.stdout, re.MULTILINE)
+    assert re.search(r"^producer_country +FR$", run.stdout, re.MULTILINE)
+    assert "org/a (not declared, not compared), org/b (not declared, not compared)" in run.stdout
+    told = json.loads(user("inspect", "mistralai/tuned", "--json").stdout)["model"]
+    assert told["base_models"][0] == {
+        "name": "org/a", "relation": [], "declared_in": ["README.md:2"], "verified": "not compared",
+    }  # fmt: skip

@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from mbom.facts.card import EVENT_LIMIT, FRONT_MATTER_LIMIT, Card, Licence, read_card
+from mbom.facts.card import FRONT_MATTER_LIMIT, Card, Licence, read_card
+from mbom.facts.plainyaml import EVENT_LIMIT
 
 GPT_OSS = b"""---
 license: apache-2.0
@@ -53,7 +54,12 @@ def malformed(data: bytes) -> str:
 
 def test_a_card_gives_what_its_front_matter_says() -> None:
     assert read_card(GPT_OSS) == (
-        Card(licence=Licence(ids=("apache-2.0",)), pipeline_tag="text-generation", library="transformers"),
+        Card(
+            licence=Licence(ids=("apache-2.0",)),
+            pipeline_tag="text-generation",
+            library="transformers",
+            tags=("vllm",),
+        ),
         (),
     )
 
@@ -171,6 +177,19 @@ def test_a_member_of_a_wrong_type_costs_no_other(line: str, name: str) -> None:
     assert card.licence.link == "LICENSE"
     assert [finding.id for finding in findings] == ["card-malformed"]
     assert findings[0].detail.startswith(f"{name} is not ")
+
+
+def test_evaluated_datasets_are_taken_from_whatever_of_the_model_index_has_its_form() -> None:
+    card, findings = read_card(
+        front_matter(
+            "new_version: org/next\nmodel-index:\n- name: x\n  results:\n  - dataset: {type: cais/mmlu, name: MMLU}\n"
+            "  - dataset: {type: cais/mmlu}\n  - dataset: squad\n  - {}\n  - dataset: {type: [a]}\n- results: 3\n- 4\n"
+            "- results: [{dataset: {type: gsm8k}}]"
+        )
+    )
+    assert findings == ()
+    assert card == Card(successor="org/next", evaluated=("cais/mmlu", "gsm8k"))
+    assert {name: place.line for name, place in card.places.items()} == {"new_version": 2, "model-index": 3}
 
 
 @pytest.mark.parametrize("null", ["", "~", "null"])

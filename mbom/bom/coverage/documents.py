@@ -4,7 +4,7 @@ from mbom.bom.coverage.answers import Answer, Datum, counted, datum, settle
 from mbom.bom.coverage.view import View
 
 _INCOMPLETE = ("unknown", "incomplete", "not_specified")  # how aggregates begin that admit a gap
-_LINEAGE_SHOWN = "true"  # of lineage:verified, where tensors or sketches show an ancestor
+_LINEAGE_SHOWN = ("identical", "derived")  # of lineage:verified, where tensors or sketches show an ancestor
 
 
 def author(view: View) -> Answer:
@@ -101,7 +101,8 @@ def ancestors(view: View) -> list[Datum]:
             continue
         name = "/".join(part for part in (node["group"].text, node["name"].text) if part)
         relation = next((item.text for item in node.named("lineage:relation") if item.text), "")
-        shown = view.ours and [item.value for item in node.named("lineage:verified")] == [_LINEAGE_SHOWN]
+        said = [item.value for item in node.named("lineage:verified")]
+        shown = view.ours and len(said) == 1 and said[0] in _LINEAGE_SHOWN
         found.append(datum(node.pointer, f"{name} ({relation})" if relation else name, verified=shown))
     return found
 

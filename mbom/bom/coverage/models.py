@@ -63,13 +63,13 @@ def legal_name(view: View) -> Answer:
 
 def timestamp(view: View) -> Answer:
     """When the model was made or released."""
-    nodes = [view.primary["releaseNotes"]["timestamp"], *view.primary.named("hub:created-at", "hub:last-modified")]
+    nodes = [view.primary["releaseNotes"]["timestamp"], *view.primary.named("hub:created", "hub:last-modified")]
     return settle(view.stated(nodes), lacking="the BOM does not say when the model was made or released")
 
 
 def release_date(view: View) -> Answer:
     """When the model was first released."""
-    nodes = [view.primary["releaseNotes"]["timestamp"], *view.primary.named("hub:created-at", "gpai:release-date")]
+    nodes = [view.primary["releaseNotes"]["timestamp"], *view.primary.named("hub:created", "gpai:release-date")]
     return settle(view.stated(nodes), lacking="the BOM does not say when the model was first released")
 
 

@@ -59,7 +59,7 @@ def timestamp(view: View) -> Answer:
     """When the system was released; a checkpoint's time is the model's."""
     nodes = [view.subject["releaseNotes"]["timestamp"]]
     if view.bare:
-        nodes += [view.model["releaseNotes"]["timestamp"], *view.model.named("hub:created-at", "hub:last-modified")]
+        nodes += [view.model["releaseNotes"]["timestamp"], *view.model.named("hub:created", "hub:last-modified")]
     return settle(view.stated(nodes), lacking="the BOM does not say when what it is about was built or released")
 
 

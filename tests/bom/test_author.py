@@ -3,7 +3,7 @@ import pytest
 from boms import document
 
 from mbom import bom
-from mbom.bom import Author, Given
+from mbom.bom import Affidavit, Author
 from mbom.errors import UsageError
 from mbom.strictjson import Json
 
@@ -28,24 +28,22 @@ def test_any_other_author_is_refused(text: str) -> None:
         Author.parse(text)
 
 
-@pytest.mark.parametrize(
-    "given", [Given(), Given(author=Author(name="A")), Given(author=Author(name="A", email="a@b.example"))]
-)
-def test_what_was_given_stands_in_the_document_and_is_read_back(given: Given) -> None:
+@pytest.mark.parametrize("author", [None, Author(name="A"), Author(name="A", email="a@b.example")])
+def test_the_author_stands_in_the_document_and_is_read_back(author: Author | None) -> None:
     data = bom.build(
         inventory=boms.inventory(),
         facts=boms.facts(),
         behaviour=None,
         tool_version="1.2.3",
         created=boms.CREATED,
-        given=given,
+        said=Affidavit(author=author),
     )
-    assert Given.read(document(data)) == given
+    assert bom.affidavit_of(document(data)).author == author
 
 
 @pytest.mark.parametrize(
     "metadata",
     [None, [], {}, {"authors": {}}, {"authors": [{"name": 1}]}, {"authors": [{"name": "a"}, {"name": "b"}]}],
 )
-def test_what_is_written_otherwise_counts_as_not_given(metadata: Json) -> None:
-    assert Given.read({"metadata": metadata}) == Given()
+def test_an_author_that_is_written_otherwise_counts_as_none(metadata: Json) -> None:
+    assert Author.read({"metadata": metadata}) is None

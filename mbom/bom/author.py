@@ -1,7 +1,4 @@
-"""What a BOM says on the word of whoever made it, and no checkpoint can confirm.
-
-It is given to ``build``, and read back by ``verify``, which builds the document again.
-"""
+"""Who stands behind a BOM, on the word of whoever made it."""
 
 import re
 from dataclasses import dataclass
@@ -43,23 +40,13 @@ class Author:
             contact["email"] = self.email
         return contact
 
-
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """What was given to ``build`` besides the checkpoint; None where nothing was."""
-
-    author: Author | None = None
-
     @classmethod
-    def read(cls, document: dict[str, Json]) -> "Given":
-        """Read back what a BOM was given, where it stands as ``build`` writes it; other things count as not given.
-
-        Whatever differs from ``build``'s way of writing then differs from the document that is built again.
-        """
-        metadata = document.get("metadata")
-        authors = metadata.get("authors") if isinstance(metadata, dict) else None
-        author = authors[0] if isinstance(authors, list) and len(authors) == 1 else None
-        name, email = (author.get("name"), author.get("email")) if isinstance(author, dict) else (None, None)
-        return cls(
-            author=Author(name=name, email=email if isinstance(email, str) else None) if isinstance(name, str) else None
-        )
+    def read(cls, document: Json) -> "Author | None":
+        """Read back the author of a BOM as ``build`` writes one; None for anything else."""
+        metadata = document.get("metadata") if isinstance(document, dict) else None
+        listed = metadata.get("authors") if isinstance(metadata, dict) else None
+        contact = listed[0] if isinstance(listed, list) and len(listed) == 1 else None
+        name, email = (contact.get("name"), contact.get("email")) if isinstance(contact, dict) else (None, None)
+        if not isinstance(name, str):
+            return None
+        return cls(name=name, email=email if isinstance(email, str) else None)
