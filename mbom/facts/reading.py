@@ -75,6 +75,8 @@ def read_facts(inventory: Inventory, side: Mapping[str, bytes]) -> tuple[Facts, 
     if CONFIG not in side and any(file.name == CONFIG for file in inventory.files):
         findings = (finding("config-malformed", CONFIG, "it is larger than any configuration that is read"),)
     card, more = read_card(side.get(CARD))
+    if CARD not in side and any(file.name == CARD for file in inventory.files):
+        more = (finding("card-malformed", CARD, "it is larger than any card that is read"),)
     templates, code, others = _tokenizer(side)
     facts = Facts(
         architecture=architecture,
