@@ -106,14 +106,19 @@ def model_card(item: dict[str, Json], *, full: bool) -> Found:
 def _sums(model: dict[str, Json]) -> Found:
     nested = model.get("components")
     files = [part for part in nested if isinstance(part, dict)] if isinstance(nested, list) else []
-    stored = [decimal(value) for name, value in named(model["modelCard"]) if name.startswith("stored-bytes:")]
-    sums: dict[str, list[int | None]] = {
-        "files:count": [1] * len(files),
-        "files:bytes": [number(part, "file:size") for part in files],
-        "tensors:bytes": stored,
-    }
-    for name, parts in sums.items():
-        stated = number(model, name)
+    card = model["modelCard"]
+    counted = [(name, value) for name, value in named(card) if not name.endswith(":rule")]
+    sums: list[tuple[Json, str, list[int | None]]] = [
+        (model, "files:count", [1] * len(files)),
+        (model, "files:bytes", [number(part, "file:size") for part in files]),
+        (model, "tensors:bytes", [decimal(value) for name, value in counted if name.startswith("stored-bytes:")]),
+    ]
+    for prefix in ("parameters:block:", "parameters:stored:", "parameters:logical:"):
+        parts = [decimal(value) for name, value in counted if name.startswith(prefix)]
+        if parts:
+            sums.append((card, "parameters:total", parts))
+    for holder, name, parts in sums:
+        stated = number(holder, name)
         known = [part for part in parts if part is not None]
         if stated is None or len(known) != len(parts) or stated != sum(known):
             yield "sum-differs", f"{PREFIX}{name} states {stated}, the parts add up to {sum(known)}"
