@@ -141,7 +141,7 @@ FULL: dict[str, Any] = {
                         "bom-ref": "base:org/base",
                         "name": "base",
                         "group": "org",
-                        "properties": props(("lineage:relation", "finetune"), ("lineage:verified", "true")),
+                        "properties": props(("lineage:relation", "finetune"), ("lineage:verified", "derived")),
                     }
                 ]
             },

@@ -29,7 +29,7 @@ def lint(document: Json) -> tuple[str, ...]:
     """Return what is wrong with a document of mbom beyond its schema, sorted; nothing where it is sound.
 
     Everything in ``problems.KINDS`` that mbom owes its readers, and that files add up to the size and number that their
-    model states, and dtypes to its bytes of tensors.
+    model states, dtypes to its bytes of tensors, blocks and dtypes to its parameters.
     """
     return tuple(sorted(str(problem) for problem in problems(document, full=True) if KINDS[problem.id].own))
 

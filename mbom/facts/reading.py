@@ -99,6 +99,8 @@ def read_facts(
     if CONFIG not in side and any(file.name == CONFIG for file in inventory.files):
         findings = (finding("config-malformed", CONFIG, "it is larger than any configuration that is read"),)
     card, more = read_card(side.get(CARD))
+    if CARD not in side and any(file.name == CARD for file in inventory.files):
+        more = (finding("card-malformed", CARD, "it is larger than any card that is read"),)
     licensing, conflicts = read_licensing(inventory, side, card)
     lineage, adapter = read_lineage(card, side.get(ADAPTER_CONFIG))
     documents, others = _documents(side)

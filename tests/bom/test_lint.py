@@ -145,6 +145,10 @@ FAULTS: dict[str, tuple[Edit, str]] = {
         lambda d: model(d)["properties"].append({"name": "mbom:files:bytes", "value": "13761265645"}),
         "mbom:files:bytes states None, the parts add up to 13761265645",
     ),
+    "a block that grew": (
+        lambda d: model(d)["modelCard"]["properties"].append({"name": "mbom:parameters:block:head", "value": "1"}),
+        "mbom:parameters:total states 20914757184, the parts add up to 1",
+    ),
     "a dtype that grew": (
         lambda d: state(model(d)["modelCard"], "mbom:stored-bytes:BF16", "1"),
         "mbom:tensors:bytes states 13761264768, the parts add up to 10152345601",

@@ -62,7 +62,7 @@ def test_a_base_named_in_several_places_is_one_base_with_all_of_them() -> None:
 def test_every_fact_has_the_place_where_it_was_read() -> None:
     lineage = told(
         "base_model: org/base\ndatasets: [org/corpus]\nnew_version: org/next\n"
-        "model-index: [{results: [{dataset: {type: gsm8k}}, {dataset: {type: org/corpus}}]}]"
+        "model-index: [{results: [{dataset: {type: gsm8k}, metrics: []}, {dataset: {type: org/corpus}, metrics: []}]}]"
     )
     assert {name: str(place) for name, place in lineage.places.items()} == {
         "base:org/base": "README.md:2",
