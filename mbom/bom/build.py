@@ -24,6 +24,7 @@ from packageurl import PackageURL
 from mbom import strictjson
 from mbom.bom import identity
 from mbom.bom.coverage.declaring import declare
+from mbom.bom.declarations import behaviour_claims, content_claims
 from mbom.bom.given import Given
 from mbom.bom.lint import lint
 from mbom.bom.mediatype import media_type
@@ -88,6 +89,8 @@ def build(
         {"aggregate": "unknown", "dependencies": [model.bom_ref.value]},  # training data: only what the card names
     ]
     join(document, openness_parts(facts))
+    join(document, content_claims(inventory))
+    join(document, behaviour_claims(behaviour, model.bom_ref.value))
     join(document, declare(document))  # last: it says what all of the above discloses
     problems = schema_problems(document) or lint(document)
     if problems:
