@@ -89,8 +89,8 @@ def _files(inventory: Inventory) -> tuple[dict[str, Json], ...]:
     origin, count = inventory.origin, _count(len(inventory.files), "file")
     if origin.kind == "hub":
         predicate = (
-            f"Every file is what the hub lists for {origin.repo} at commit {origin.revision}, {count}: each has the size "
-            "and the SHA-256 that the hub gives, or the git blob id where it gives no SHA-256"
+            f"Every file is what the hub lists for {origin.repo} at commit {origin.revision}, {count}: each has the "
+            "size and the SHA-256 that the hub gives, or the git blob id where it gives no SHA-256"
         )
         reasoning = (
             "mbom read every byte of each file and compared it with the hub's list; that the hub lists what its "
