@@ -79,8 +79,6 @@ def check_behaviour(data: bytes, behaviour: BehaviourSummary | None) -> tuple[st
 
 def _told_otherwise(document: dict[str, Json], behaviour: BehaviourSummary | None, model: str) -> Iterator[str]:
     """Yield which of runtime, formulation, claim and evidence differs from what the record gives."""
-    if "declarations" not in document and not _runtime(document) and "formulation" not in document:
-        return  # written before anything of this was told
     expected: dict[str, Json] = {}
     join(expected, runtime_parts(behaviour, model))
     join(expected, behaviour_claims(behaviour, model))

@@ -46,27 +46,44 @@ def runtime_parts(behaviour: BehaviourSummary | None, model: str) -> dict[str, J
 
 
 def _components(runtime: Runtime) -> list[dict[str, Json]]:
-    return [
+    found = [
         _library("torch", runtime.torch, "Computed"),
         _library("transformers", runtime.transformers, "Gave the code of the model"),
         _library("tokenizers", runtime.tokenizers, "Made tokens of the prompts"),
-        {
-            "type": "device",
-            "bom-ref": f"{REF}device",
-            "name": runtime.device,
-            "description": "Where the behaviour pass computed",
-        },
+        _part("platform", "python", "Python", "Ran the libraries", runtime.python),
+        _part("operating-system", "system", runtime.system, "Ran Python", runtime.system_version),
+        *_devices(runtime),
     ]
+    if runtime.driver is not None:
+        found.append(_part("device-driver", "driver", "NVIDIA driver", "Drove the device", runtime.driver))
+    if runtime.cuda is not None:
+        found.append(_part("platform", "cuda", "CUDA", "Ran torch on the device", runtime.cuda))
+    return found
+
+
+def _devices(runtime: Runtime) -> list[dict[str, Json]]:
+    """Return what computed, and the processor where that is another device."""
+    on_processor = runtime.device == "cpu"
+    device = _part("device", "device", runtime.processor if on_processor else runtime.device, "Computed")
+    processor = device if on_processor else _part("device", "processor", runtime.processor, "Read the weights")
+    processor["properties"] = properties([("runtime:machine", runtime.machine)])
+    return [device] if on_processor else [device, processor]
+
+
+def _part(kind: str, ref: str, name: str, use: str, version: str | None = None) -> dict[str, Json]:
+    found: dict[str, Json] = {
+        "type": kind,
+        "bom-ref": f"{REF}{ref}",
+        "name": name,
+        "description": f"{use} in the behaviour pass",
+    }
+    if version is not None:
+        found["version"] = version
+    return found
 
 
 def _library(name: str, version: str, use: str) -> dict[str, Json]:
-    found: dict[str, Json] = {
-        "type": "library",
-        "bom-ref": f"{REF}{name}",
-        "name": name,
-        "version": version,
-        "description": f"{use} in the behaviour pass",
-    }
+    found = _part("library", name, name, use, version)
     if _VERSION.fullmatch(version):  # whatever else a record says is no release of the index
         found["purl"] = PackageURL("pypi", None, name, version).to_string()
     return found

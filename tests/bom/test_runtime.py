@@ -13,6 +13,7 @@ from packageurl import PackageURL
 
 from mbom import bom, strictjson
 from mbom.bom import lint
+from mbom.bom.properties import values
 from mbom.bom.runtime import runtime_parts
 
 MODEL = f"pkg:huggingface/openai/gpt-oss-20b@{boms.REVISION}"
@@ -39,15 +40,31 @@ def test_the_model_stays_first_and_the_runtime_follows(built: dict[str, Any]) ->
         ("library", "runtime:torch", "2.9.1+cu128"),
         ("library", "runtime:transformers", "5.23.0"),
         ("library", "runtime:tokenizers", "0.23.3"),
+        ("platform", "runtime:python", "3.13.5"),
+        ("operating-system", "runtime:system", "6.8.0-60-generic"),
         ("device", "runtime:device", None),
     ]
-    assert built["components"][-1]["name"] == "cpu"
+    assert built["components"][-1]["name"] == "AMD EPYC 9654 96-Core Processor"
+    assert values(built["components"][-1], "runtime:machine") == ["x86_64"]
+
+
+def test_an_accelerator_is_told_with_its_driver_beside_the_processor() -> None:
+    runtime = replace(boms.BEHAVIOUR.runtime, device="cuda (NVIDIA H200)", driver="570.86.15", cuda="12.8")
+    document: Any = boms.document(boms.build(behaviour=replace(boms.BEHAVIOUR, runtime=runtime)))
+    said = [(item["type"], item["bom-ref"], item["name"], item.get("version")) for item in document["components"][6:]]
+    assert said == [
+        ("device", "runtime:device", "cuda (NVIDIA H200)", None),
+        ("device", "runtime:processor", "AMD EPYC 9654 96-Core Processor", None),
+        ("device-driver", "runtime:driver", "NVIDIA driver", "570.86.15"),
+        ("platform", "runtime:cuda", "CUDA", "12.8"),
+    ]
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(json.dumps(document)) is None
 
 
 def test_libraries_have_the_purl_of_the_package_index(built: dict[str, Any]) -> None:
-    purls = [PackageURL.from_string(item["purl"]) for item in built["components"][1:-1]]
+    purls = [PackageURL.from_string(item["purl"]) for item in built["components"][1:4]]
     assert {(purl.type, purl.namespace) for purl in purls} == {("pypi", None)}
-    assert [purl.version for purl in purls] == [item["version"] for item in built["components"][1:-1]]
+    assert [purl.version for purl in purls] == [item["version"] for item in built["components"][1:4]]
 
 
 def test_the_workflow_says_what_went_in_and_what_came_out(built: dict[str, Any]) -> None:
@@ -110,7 +127,9 @@ def test_both_versions_are_valid_by_the_librarys_validator(spec: Any) -> None:
 
 @pytest.mark.parametrize("text", ["\u4e16", 'x"}', "a b@c#d?e%2F", "<b>", "1/2", "x" * 200, " 2 "])
 def test_whatever_a_record_says_it_ran_with_the_bom_is_valid(text: str) -> None:
-    runtime = replace(boms.BEHAVIOUR.runtime, device=text, torch=f"2{text}", isolation=(text, text))
+    runtime = replace(
+        boms.BEHAVIOUR.runtime, device=text, torch=f"2{text}", processor=text, driver=text, isolation=(text, text)
+    )
     data = boms.build(behaviour=replace(boms.BEHAVIOUR, runtime=runtime))
     assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(data.decode()) is None
     assert bom.check_behaviour(data, replace(boms.BEHAVIOUR, runtime=runtime)) == ()
@@ -123,7 +142,7 @@ def test_the_bom_of_a_record_agrees_with_it(built: dict[str, Any]) -> None:
 RUNTIME, FORMULATION, CLAIM, EVIDENCE = "runtime components", "formulation", "behaviour claim", "behaviour evidence"
 EDITS: dict[str, tuple[Edit, str]] = {
     "another version": (lambda d: d["components"][1].update(version="2.9.0"), RUNTIME),
-    "another device": (lambda d: d["components"][-1].update(name="cuda (NVIDIA H200)"), RUNTIME),
+    "another processor": (lambda d: d["components"][-1].update(name="cuda (NVIDIA H200)"), RUNTIME),
     "a library less": (lambda d: d["components"].pop(2), RUNTIME),
     "a library more": (lambda d: d["components"].append({"type": "library", "name": "vllm"}), RUNTIME),
     "a system more": (lambda d: d["components"].append({"type": "operating-system", "name": "x"}), RUNTIME),
