@@ -73,7 +73,7 @@ def check_behaviour(data: bytes, behaviour: BehaviourSummary | None) -> tuple[st
     found += [f"the BOM does not say {name} {value}" for name, value in sorted(set(told(behaviour)) - said)]
     if _measured(card) != (metrics(behaviour) if behaviour is not None else []):
         found.append("the BOM's performance metrics are not those of the record")
-    found += _told_otherwise(document, behaviour, str(model["bom-ref"]))
+    found += _told_otherwise(document, behaviour, str(model.get("bom-ref")))
     return tuple(plain(problem) for problem in found)
 
 
@@ -92,7 +92,7 @@ def _told_otherwise(document: dict[str, Json], behaviour: BehaviourSummary | Non
     }
     for what, (said, wanted) in pairs.items():
         if strictjson.canonical(said) != strictjson.canonical(wanted):
-            yield f"the BOM's {what}: not what the record gives"
+            yield f"what the BOM says as {what} is not what the record gives"
 
 
 def _runtime(document: dict[str, Json]) -> list[Json]:

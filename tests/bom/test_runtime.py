@@ -184,7 +184,7 @@ def test_each_edit_is_held_against_the_record(built: dict[str, Any], edit: str) 
     change, what = EDITS[edit]
     change(built)
     problems = bom.check_behaviour(strictjson.pretty(built), boms.BEHAVIOUR)
-    assert problems == (f"the BOM's {what}: not what the record gives",)
+    assert problems == (f"what the BOM says as {what} is not what the record gives",)
 
 
 def test_a_bom_without_a_record_may_not_tell_of_a_pass() -> None:
@@ -192,8 +192,14 @@ def test_a_bom_without_a_record_may_not_tell_of_a_pass() -> None:
     assert bom.check_behaviour(strictjson.pretty(document), None) == ()
     document["formulation"] = boms.document(boms.build())["formulation"]
     assert bom.check_behaviour(strictjson.pretty(document), None) == (
-        "the BOM's formulation: not what the record gives",
+        "what the BOM says as formulation is not what the record gives",
     )
+
+
+def test_a_model_that_nothing_can_refer_to_is_a_problem_and_no_crash(built: dict[str, Any]) -> None:
+    del built["components"][0]["bom-ref"]
+    problems = bom.check_behaviour(strictjson.pretty(built), boms.BEHAVIOUR)
+    assert "what the BOM says as behaviour claim is not what the record gives" in problems
 
 
 def test_no_time_varies_what_is_said() -> None:
