@@ -185,6 +185,13 @@ class Fields:
         """Take a string, or None where the member is absent or null."""
         return self.text(name) if self.has(name) else None
 
+    def text_or_null(self, name: str) -> str | None:
+        """Take a member that must be there, a string or null: there is one way to say that there is none."""
+        value = self.raw(name)
+        if value is not None and not isinstance(value, str):
+            raise FormatError(f"{self.what}: {name!r} is neither a string nor null")
+        return value
+
     def integer(self, name: str, *, minimum: int = 0) -> int:
         """Take an integer of at least ``minimum``."""
         value = self._take(name, (int,), "an integer")

@@ -14,6 +14,8 @@ import published
 import shapes
 
 from mbom import bom, strictjson
+from mbom.behaviour.coverage import Coverage
+from mbom.behaviour.runtime import Runtime
 from mbom.bom import BehaviourSummary
 from mbom.bom.build import Spec
 from mbom.digest import sha256
@@ -51,11 +53,30 @@ BEHAVIOUR = BehaviourSummary(
     prompt_set="mbom-prompts-1",
     prompts=8,
     positions=2048,
-    layers=24,
-    experts=768,
-    experts_reached=741,
-    device="cpu",
-    precision="float64",
+    coverage=Coverage(
+        experts=768,
+        experts_reached=741,
+        vocabulary=201_088,
+        vocabulary_reached=1_204,
+        layers=24,
+        tensors_read=459,
+        tensors_not_executed=(),
+    ),
+    runtime=Runtime(
+        device="cpu",
+        python="3.13.5",
+        torch="2.9.1+cu128",
+        transformers="5.23.0",
+        tokenizers="0.23.3",
+        system="Linux",
+        system_version="6.8.0-60-generic",
+        machine="x86_64",
+        processor="AMD EPYC 9654 96-Core Processor",
+        driver=None,
+        cuda=None,
+        threads=16,
+        isolation=("network-namespace", "rlimits"),
+    ),
     limits=(("router_margin", 1e-6), ("relative_error", 1e-9)),
 )
 

@@ -22,9 +22,16 @@ HEAD = "lm_head.weight"
 
 RUNTIME = Runtime(
     device="cpu",
+    python="3.13.5",
     torch="2.13.0",
     transformers="5.23.0",
     tokenizers="0.23.3",
+    system="Linux",
+    system_version="6.8.0-60-generic",
+    machine="x86_64",
+    processor="AMD EPYC 9654 96-Core Processor",
+    driver=None,
+    cuda=None,
     threads=2,
     isolation=("network: namespace", "environment: cleared"),
 )

@@ -27,9 +27,12 @@ class Version:
 VERSIONS = {
     "v1": Version(
         record="urn:mbom:behaviour:v1",
-        refused="behaviour.json: 'schema' is 'urn:mbom:behaviour:v1', only 'urn:mbom:behaviour:v2' is known",
+        refused="behaviour.json: 'schema' is 'urn:mbom:behaviour:v1', only 'urn:mbom:behaviour:v3' is known",
     ),
-    "v2": Version(record="urn:mbom:behaviour:v2"),
+    "v2": Version(
+        record="urn:mbom:behaviour:v2",
+        refused="behaviour.json: 'schema' is 'urn:mbom:behaviour:v2', only 'urn:mbom:behaviour:v3' is known",
+    ),
 }
 EVIDENCE = STEPS[: STEPS.index("behaviour")]  # the steps that depend on what is in a bundle and on nothing else
 READ = [name for name, version in VERSIONS.items() if version.refused is None]

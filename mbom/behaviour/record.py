@@ -22,7 +22,7 @@ from mbom.digest import is_sha256, sha256
 from mbom.errors import FormatError
 from mbom.strictjson import Fields, Json
 
-SCHEMA = "urn:mbom:behaviour:v2"
+SCHEMA = "urn:mbom:behaviour:v3"
 JSON_NAME = "behaviour.json"
 NUMBERS_NAME = "behaviour.safetensors"
 JSON_LIMIT = 16 << 20  # two thousand token ids take 20 kB, the list of weights 150 bytes each
@@ -177,7 +177,7 @@ class Record:
         entries = [_prompt(entry) for entry in fields.objects("prompts")]
         record = cls(
             model_digest=fields.sha256("model_digest"),
-            challenge=_text_or_null(fields, "challenge"),
+            challenge=fields.text_or_null("challenge"),
             prompt_set=fields.text("prompt_set"),
             prompts=tuple(prompt for prompt, _ in entries),
             summaries=tuple(summary for _, summary in entries),
@@ -185,7 +185,7 @@ class Record:
             coverage=Coverage.from_fields(fields.object("coverage")),
             weights=tuple(Sketched.from_fields(entry) for entry in fields.objects("weights")),
             embedding=fields.text("embedding"),
-            head=_text_or_null(fields, "head"),
+            head=fields.text_or_null("head"),
             deployed=_deployed(fields.raw("deployed")),
             sensitivity=tuple(Flip.from_fields(entry) for entry in fields.objects("sensitivity")),
             numbers=Numbers.from_bytes(tensors, what=NUMBERS_NAME),
@@ -309,14 +309,6 @@ def _check_limits(fields: Fields) -> None:
         if found != value:
             raise FormatError(f"{fields.what}: {name!r} is {found}, this version of the record has {value}")
     fields.end()
-
-
-def _text_or_null(fields: Fields, name: str) -> str | None:
-    """Take a member that must be there: there is one way to say that there is none."""
-    value = fields.raw(name)
-    if value is not None and not isinstance(value, str):
-        raise FormatError(f"{fields.what}: {name!r} is neither a string nor null")
-    return value
 
 
 def _prompt(fields: Fields) -> tuple[Prompt, Summary]:

@@ -21,12 +21,14 @@ from mbom import strictjson
 from mbom.bom import affidavit, identity, licensing, lineage, producer, programs
 from mbom.bom.affidavit import Affidavit
 from mbom.bom.coverage.declaring import declare
+from mbom.bom.declarations import behaviour_claims, content_claims
 from mbom.bom.lint import lint
 from mbom.bom.mediatype import media_type
 from mbom.bom.modelcard import BehaviourSummary, model_card
 from mbom.bom.openness import openness_parts, openness_properties
 from mbom.bom.parts import join
 from mbom.bom.properties import properties
+from mbom.bom.runtime import runtime_parts
 from mbom.bom.schema import schema_problems
 from mbom.bom.spec16 import to_1_6
 from mbom.errors import FormatError
@@ -88,6 +90,9 @@ def build(
     join(document, lineage.datasets(facts.lineage))
     join(document, lineage.compositions(model.bom_ref.value, facts.lineage, ancestors))
     join(document, openness_parts(facts))
+    join(document, content_claims(inventory))
+    join(document, behaviour_claims(behaviour, model.bom_ref.value))
+    join(document, runtime_parts(behaviour, model.bom_ref.value))
     join(document, declare(document))  # last: it says what all of the above discloses
     problems = schema_problems(document) or lint(document)
     if problems:
@@ -96,7 +101,7 @@ def build(
 
 
 def _document(model: Component, inventory: Inventory, tool_version: str, created: datetime) -> Bom:
-    """Return the BOM around the model, which is its only component: consumers look at ``components[0]``."""
+    """Return the BOM around the model, its first component: consumers look at ``components[0]``."""
     subject = Component(
         type=ComponentType.DATA,
         bom_ref=SUBJECT_REF,

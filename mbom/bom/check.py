@@ -7,11 +7,16 @@ from collections.abc import Iterator
 
 from mbom import strictjson
 from mbom.bom import identity
+from mbom.bom.declarations import BEHAVIOUR_CLAIM, BEHAVIOUR_EVIDENCE, behaviour_claims
 from mbom.bom.figures import FIRST, TIED, numbers
 from mbom.bom.lint import files_of, lint
 from mbom.bom.modelcard import BehaviourSummary, metrics, told
 from mbom.bom.openness import DECLARED
+from mbom.bom.parts import join
 from mbom.bom.properties import differences, named, number, values
+from mbom.bom.runtime import REF as RUNTIME
+from mbom.bom.runtime import TYPES as RUNTIME_TYPES
+from mbom.bom.runtime import runtime_parts
 from mbom.bom.schema import PROBLEMS_SHOWN, schema_problems
 from mbom.errors import FormatError
 from mbom.facts.architecture import Architecture, Quantisation
@@ -68,7 +73,48 @@ def check_behaviour(data: bytes, behaviour: BehaviourSummary | None) -> tuple[st
     found += [f"the BOM does not say {name} {value}" for name, value in sorted(set(told(behaviour)) - said)]
     if _measured(card) != (metrics(behaviour) if behaviour is not None else []):
         found.append("the BOM's performance metrics are not those of the record")
+    found += _told_otherwise(document, behaviour, str(model.get("bom-ref")))
     return tuple(plain(problem) for problem in found)
+
+
+def _told_otherwise(document: dict[str, Json], behaviour: BehaviourSummary | None, model: str) -> Iterator[str]:
+    """Yield which of runtime, formulation, claim and evidence differs from what the record gives."""
+    expected: dict[str, Json] = {}
+    join(expected, runtime_parts(behaviour, model))
+    join(expected, behaviour_claims(behaviour, model))
+    declared = expected.get("declarations", {})
+    assert isinstance(declared, dict)
+    pairs = {
+        "runtime components": (_runtime(document), expected.get("components", [])),
+        "formulation": (document.get("formulation", []), expected.get("formulation", [])),
+        "behaviour claim": (_declared(document, "claims", BEHAVIOUR_CLAIM), declared.get("claims", [])),
+        "behaviour evidence": (_declared(document, "evidence", BEHAVIOUR_EVIDENCE), declared.get("evidence", [])),
+    }
+    for what, (said, wanted) in pairs.items():
+        if strictjson.canonical(said) != strictjson.canonical(wanted):
+            yield f"what the BOM says as {what} is not what the record gives"
+
+
+def _runtime(document: dict[str, Json]) -> list[Json]:
+    """Return the components that are told to be a runtime, by their bom-ref or because only a runtime has such."""
+    held = document.get("components")
+    return [
+        item
+        for item in (held if isinstance(held, list) else ())
+        if isinstance(item, dict)
+        and (str(item.get("bom-ref")).startswith(RUNTIME) or item.get("type") in RUNTIME_TYPES)
+    ]
+
+
+def _declared(document: dict[str, Json], kind: str, prefix: str) -> list[Json]:
+    """Return the claims or the evidence of a document whose bom-ref begins with ``prefix``."""
+    declarations = document.get("declarations")
+    held = declarations.get(kind) if isinstance(declarations, dict) else None
+    return [
+        item
+        for item in (held if isinstance(held, list) else ())
+        if isinstance(item, dict) and str(item.get("bom-ref")).startswith(prefix)
+    ]
 
 
 def contradictions(data: bytes, expected: bytes) -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mbom.behaviour.coverage import Coverage
 from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, SKETCH_LIMIT, Record
+from mbom.behaviour.runtime import Runtime
 from mbom.bom.figures import Property, figures
 from mbom.bom.lineage import DATASET_REF
 from mbom.bom.openness import declared_metrics
@@ -32,15 +34,12 @@ class BehaviourSummary:
         prompt_set: the name of the versioned set of prompts.
         prompts: how many of them.
         positions: token positions measured, of all prompts together.
-        layers: decoder layers that ran.
-        experts: routed experts of all layers together; 0 without any.
-        experts_reached: how many of them a prompt reached.
+        coverage: how much of the checkpoint they exercised.
         weights: weights of which the record holds a sketch.
         trials: single weights that were moved by one unit in the last place to try how sharp the record is.
         deployed: how far an ordinary run in a narrow type was from the record; None where nobody asked.
         least_trial: how many times the limit of sketches the least visible of them showed; None without any.
-        device: where it ran, as the record says.
-        precision: the type of every floating-point number, such as ``float64``.
+        runtime: where and with what it ran.
         limits: the constants of the verdict by name, such as ``("relative_error", 1e-9)``.
     """
 
@@ -48,35 +47,28 @@ class BehaviourSummary:
     prompt_set: str
     prompts: int
     positions: int
-    layers: int
-    experts: int
-    experts_reached: int
+    coverage: Coverage
     weights: int
     trials: int
     least_trial: float | None
     deployed: Deployed | None
-    device: str
-    precision: str
+    runtime: Runtime
     limits: tuple[tuple[str, float], ...]
 
     @classmethod
     def of(cls, record: Record, document: bytes) -> "BehaviourSummary":
         """Return the summary of a record whose behaviour.json is ``document``."""
-        coverage = record.coverage
         return cls(
             record_sha256=sha256(document),
             prompt_set=record.prompt_set,
             prompts=len(record.prompts),
             positions=record.positions,
-            layers=coverage.layers,
-            experts=coverage.experts,
-            experts_reached=coverage.experts_reached,
+            coverage=record.coverage,
             weights=len(record.weights),
             trials=len(record.sensitivity),
             deployed=record.deployed,
             least_trial=min((flip.error / SKETCH_LIMIT for flip in record.sensitivity), default=None),
-            device=record.runtime.device,
-            precision=record.runtime.precision,
+            runtime=record.runtime,
             limits=(
                 ("relative-error", ACTIVATION_LIMIT),
                 ("sketch-error", SKETCH_LIMIT),
@@ -131,8 +123,8 @@ def told(behaviour: BehaviourSummary | None) -> Iterator[Property]:
     yield "behaviour", "measured"
     yield "behaviour:record:sha256", behaviour.record_sha256
     yield "behaviour:prompt-set", behaviour.prompt_set
-    yield "behaviour:device", behaviour.device
-    yield "behaviour:precision", behaviour.precision
+    yield "behaviour:device", behaviour.runtime.device
+    yield "behaviour:precision", behaviour.runtime.precision
 
 
 def metrics(behaviour: BehaviourSummary) -> list[Json]:
@@ -140,9 +132,9 @@ def metrics(behaviour: BehaviourSummary) -> list[Json]:
     counts = {
         "prompts": behaviour.prompts,
         "positions": behaviour.positions,
-        "layers": behaviour.layers,
-        "experts": behaviour.experts,
-        "experts-reached": behaviour.experts_reached,
+        "layers": behaviour.coverage.layers,
+        "experts": behaviour.coverage.experts,
+        "experts-reached": behaviour.coverage.experts_reached,
         "weights": behaviour.weights,
     }
     values = [(name, str(number)) for name, number in counts.items()]

@@ -1,6 +1,5 @@
 """The measurement itself, as it runs in the child process: from a request in JSON to the two files of a record."""
 
-import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +12,13 @@ from mbom.behaviour.numbers import Numbers
 from mbom.behaviour.projection import FIXED, challenge_key
 from mbom.behaviour.prompts import Prompt
 from mbom.behaviour.record import Record, summarise
-from mbom.behaviour.runtime import Runtime
 from mbom.behaviour.sketches import Sketched
 from mbom.engine import head, stock
 from mbom.engine.budget import confine
 from mbom.engine.checkpoint import Checkpoint
 from mbom.engine.conversion import Conversion
 from mbom.engine.encodings import description, weights
+from mbom.engine.machine import runtime
 from mbom.engine.plan import plan
 from mbom.engine.reporting import Reporter
 from mbom.engine.sensitivity import choose
@@ -143,7 +142,7 @@ def measured(
     return Record(
         model_digest=inventory.digest,
         prompts=prompts,
-        runtime=_runtime(device, isolation),
+        runtime=runtime(device, isolation),
         coverage=coverage,
         weights=sketched,
         embedding=built.embedding,
@@ -228,18 +227,6 @@ def _numbers(model: StreamedModel, logits: head.Logits, taps: Taps) -> tuple[tup
         head_rows=rows.get(model.stock.head, np.empty(0)),
     )
     return sketched, numbers
-
-
-def _runtime(device: torch.device, isolation: tuple[str, ...]) -> Runtime:
-    name = f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
-    return Runtime(
-        device=name,
-        torch=torch.__version__,
-        transformers=stock.VERSION,
-        tokenizers=importlib.metadata.version("tokenizers"),
-        threads=torch.get_num_threads(),
-        isolation=isolation,
-    )
 
 
 def _decoder(files: dict[str, Path], inventory: Inventory, prompts: tuple[Prompt, ...]) -> Callable[[int], str | None]:

@@ -96,7 +96,7 @@ def test_the_safetensors_library_reads_the_same_arrays(name: str) -> None:
 def test_the_bytes_of_a_record_never_change() -> None:
     record = synthetic.plain_record()
     assert sha256(record.to_safetensors()) == "b1a9e64c1c9a1ae37a2a82dc10c3e755807165f8187099a4ac3c5649fbfa677b"
-    assert sha256(record.to_json()) == "307b57fcbf428b46691e258f723d920f5ed420b377ae799476fbfb222c86c842"
+    assert sha256(record.to_json()) == "5604bf692751ac97ad67ec7aa4dfa914cdce4ec66ba13a1d2b115e1529399bac"
 
 
 def test_a_record_of_a_120b_model_stays_below_ten_megabytes() -> None:
@@ -222,6 +222,12 @@ DOCUMENT_TAMPERS: dict[str, tuple[Callable[[Document], None], bool]] = {
     "no threads": (put("runtime", "threads", value=0), True),
     "a device with a line break": (put("runtime", "device", value="cpu\nPASS"), False),
     "an empty device": (put("runtime", "device", value=""), True),
+    "no processor": (drop("runtime", "processor"), True),
+    "an empty processor": (put("runtime", "processor", value=""), True),
+    "a system with a line break": (put("runtime", "system", value="Linux\nPASS"), False),
+    "a driver that is not told": (drop("runtime", "driver"), True),
+    "a driver of a number": (put("runtime", "driver", value=570), True),
+    "an endless driver": (put("runtime", "driver", value="5" * 201), True),
     "isolation is a string": (put("runtime", "isolation", value="none"), True),
     "more experts reached than were": (put("coverage", "experts_reached", value=17), False),
     "fewer experts reached than were": (put("coverage", "experts_reached", value=1), False),

@@ -192,10 +192,22 @@ def test_what_nobody_said_is_left_out_and_named() -> None:
 
 def test_what_the_profile_has_no_member_for_stands_in_an_annotation() -> None:
     held, told = facts(tuple(OF_COMPONENT.values()), card())
-    (annotation,) = of_type(exported(boms.build(held, told)), "Annotation")
+    elements = exported(boms.build(held, told))
+    model = of_type(elements, "ai_AIPackage")[0]
+    (annotation,) = [item for item in of_type(elements, "Annotation") if item["subject"] == model["spdxId"]]
     stated = {entry["name"]: entry["value"] for entry in json.loads(annotation["statement"])}
     assert stated["mbom:openness:class"] == "Class I (Open Science)"
     assert stated["mbom:behaviour"] == "measured"
+
+
+def test_what_the_behaviour_pass_ran_with_is_a_package_of_its_kind() -> None:
+    kinds = {
+        item["name"]: item["software_primaryPurpose"] for item in of_type(exported(boms.build()), "software_Package")
+    }
+    assert kinds["torch"] == "library"
+    assert kinds["Python"] == "platform"
+    assert kinds["Linux"] == "operatingSystem"
+    assert kinds["AMD EPYC 9654 96-Core Processor"] == "device"
 
 
 def test_a_bom_of_another_make_goes_as_far_as_it_goes() -> None:

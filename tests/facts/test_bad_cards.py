@@ -19,7 +19,8 @@ from commands import mbom
 
 from mbom import strictjson
 from mbom.facts import card as card_reader
-from mbom.facts.card import CARD, EVENT_LIMIT, FRONT_MATTER_LIMIT
+from mbom.facts.card import CARD, FRONT_MATTER_LIMIT
+from mbom.facts.plainyaml import EVENT_LIMIT
 from mbom.facts.reading import read_facts
 from mbom.inventory import FileRecord, Inventory
 from mbom.inventory.record import Finding
