@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mbom.errors import UsageError
 from mbom.strictjson import Json
 
+REF = "author"
 NAME_LIMIT = 200  # characters of an author's name or address
 
 _AUTHOR = re.compile(r"(?P<name>[^<>]*[^<>\s])(?:\s+<(?P<email>[^<>@\s]+@[^<>@\s]+)>)?")
@@ -35,7 +36,7 @@ class Author:
 
     def to_dict(self) -> dict[str, Json]:
         """Return the author as CycloneDX's ``organizationalContact``."""
-        contact: dict[str, Json] = {"name": self.name}
+        contact: dict[str, Json] = {"bom-ref": REF, "name": self.name}
         if self.email is not None:
             contact["email"] = self.email
         return contact

@@ -20,6 +20,7 @@ from cyclonedx.output.json import JsonV1Dot7
 from mbom import strictjson
 from mbom.bom import affidavit, identity, licensing, lineage, producer, programs
 from mbom.bom.affidavit import Affidavit
+from mbom.bom.citations import TOOL_REF, citations
 from mbom.bom.coverage.declaring import declare
 from mbom.bom.declarations import behaviour_claims, content_claims
 from mbom.bom.lint import lint
@@ -39,7 +40,6 @@ from mbom.strictjson import Json
 Spec = Literal["1.6", "1.7"]
 
 SUBJECT_REF = "checkpoint"
-TOOL_REF = "tool:mbom"
 
 
 def build(
@@ -93,7 +93,8 @@ def build(
     join(document, content_claims(inventory))
     join(document, behaviour_claims(behaviour, model.bom_ref.value))
     join(document, runtime_parts(behaviour, model.bom_ref.value))
-    join(document, declare(document))  # last: it says what all of the above discloses
+    join(document, declare(document))  # it says what all of the above discloses
+    join(document, citations(document, inventory, facts))  # last: it says where all of the above comes from
     problems = schema_problems(document) or lint(document)
     if problems:
         raise FormatError(f"no valid BOM can be built of this checkpoint: {problems[0]}")
