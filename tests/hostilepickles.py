@@ -126,6 +126,12 @@ HOSTILE: dict[str, tuple[str, bytes, str]] = {
     "hexadecimal, which one reader takes": ("x.pkl", b"I0x10\n0" + CALL, "os.system"),
     "a protocol that is none": ("x.pkl", b"\x80\xff" + CALL, "os.system"),
     "a frame that lies": ("x.pkl", FOUR + b"\x95\x01" + b"\0" * 7 + CALL, "os.system"),
+    "a frame that ends amid a name": (
+        "x.pkl", FOUR + b"\x95\x04" + b"\0" * 7 + b"cnumos\nsystem\n(S'id'\ntR.", "?"),
+    "a frame that ends amid a string": (
+        "x.pkl", FOUR + b"\x95\x03" + b"\0" * 7 + b"\x8c\x02nos\x8c\x06system\x93" + ARGUMENT, "?"),
+    "a frame in a frame": (
+        "x.pkl", FOUR + b"\x95\x0b" + b"\0" * 7 + b"\x95\x20" + b"\0" * 7 + b"NN" + CALL + bytes(9), "?"),
     "two protocols": ("x.pkl", b"\x80\x02" * 9 + CALL, "os.system"),
     "a name behind a megabyte": (
         "x.pkl", b"\x80\x03B" + struct.pack("<I", 3 << 20) + b"\0" * (3 << 20) + b"0" + CALL, "os.system"),

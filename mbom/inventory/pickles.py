@@ -173,6 +173,7 @@ class _Machine:
         self._base, self._window, self._size = start, b"", _FIRST_WINDOW
         self._stack: list[object] = []
         self._memo = _Memo()
+        self._frame = start  # where the frame ends that was announced last
         self.position = start
         self.globals: set[str] = set()
         self.calls = False
@@ -196,9 +197,29 @@ class _Machine:
             argument = self._argument(opcode)
             if opcode.name == "STOP":
                 return
+            if opcode.name == "FRAME":
+                self._announce(at, int.from_bytes(argument or b"", "little"))
             self._step(opcode, argument)
             if opcode.name in _CALLS:
                 self.calls = True
+
+    def _announce(self, at: int, size: int) -> None:
+        if at < self._frame:
+            self._differ()
+        self._frame = self.position + size
+
+    def _within(self, start: int, end: int) -> None:
+        """Make sure that what is read at once does not go beyond the end of its frame."""
+        if start < self._frame < end:
+            self._differ()
+
+    def _differ(self) -> None:
+        """Give up: CPython's unpickler in C drops what is left of a frame, where the other refuses and loads goes on.
+
+        Nobody who writes pickles does that, and each of these readers is told another name.
+        """
+        self.globals.add(UNKNOWN)
+        raise _Fault(f"at byte {self.position} readers differ, because a frame ends amid an opcode")
 
     def _step(self, opcode: _Opcode, argument: bytes | None) -> None:
         name = opcode.name
@@ -266,6 +287,7 @@ class _Machine:
         """Take an opcode's argument; None for one that is longer than any name, which is jumped over."""
         size = opcode.argument
         if size >= 0:
+            self._within(self.position, self.position + size)
             found = self._take(size)
             if len(found) < size:
                 raise _Fault(f"it ends inside the argument of {opcode.name}")
@@ -274,10 +296,12 @@ class _Machine:
             line = self._line()
             return line + b"\n" + self._line() if opcode.name in _PAIRS else line
         width, signed = _COUNTED[size]
+        self._within(self.position, self.position + width)
         count = int.from_bytes(self._take(width), "little", signed=signed)
         start = self.position
         if count < 0 or start + count > self._view.size:
             raise _Fault(f"{opcode.name} at byte {start} claims {count} bytes, {self._view.size - start} are left")
+        self._within(start, start + count)
         if opcode.name in _BYTES and _READABLE.match(self._view.read(start, min(count, 8))):
             self.nested.append((start, count))
             if len(self.nested) > NESTED_LIMIT:
@@ -312,6 +336,7 @@ class _Machine:
         if end < 0 and self._view.size - self.position > LINE_LIMIT:
             raise _Fault(f"a line at byte {self.position} has more than {LINE_LIMIT} bytes")
         found = self._window[offset : end + 1 if end >= 0 else None]
+        self._within(self.position, self.position + len(found))
         self.position += len(found)
         return found[:-1]
 

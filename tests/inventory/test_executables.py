@@ -150,6 +150,15 @@ def test_opcodes_are_followed_as_pickletools_reads_them() -> None:
         assert pickles.OPCODES_LIMIT - budget.opcodes == sum(1 for _ in pickletools.genops(data))
 
 
+def test_frames_as_they_are_written_are_followed() -> None:
+    value = [list(range(100_000)), bytes(200_000), "x" * 200_000, [str(number) for number in range(30_000)]]
+    for protocol in (4, 5):
+        data = pickle.dumps(value, protocol)
+        assert data.count(b"\x95") > 2
+        found = follow(BytesView(data), 0, Budget())
+        assert (found.fault, found.end, found.globals) == (None, len(data), ())
+
+
 def test_what_torch_saves_is_known_to_be_harmless() -> None:
     torch = pytest.importorskip("torch")
     state = collections.OrderedDict(a=torch.zeros(3, dtype=torch.bfloat16), b=torch.nn.Parameter(torch.zeros(2)))
