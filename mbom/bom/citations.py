@@ -223,8 +223,9 @@ def _card(sources: _Sources, card: Json, facts: Facts, *, workflow: bool) -> Non
     places = {**facts.architecture.places, **facts.tokenizer.places}
     if "language" in facts.card.places:
         places["language"] = facts.card.places["language"]
+    quoted = places.keys() - facts.architecture.assumed.keys()  # of these the place only names the class
     _properties(
-        sources, card, where, facts, place_of=lambda name, _: places.get(name), quoted=places, workflow=workflow
+        sources, card, where, facts, place_of=lambda name, _: places.get(name), quoted=quoted, workflow=workflow
     )
 
 
@@ -277,9 +278,7 @@ def _licence_file(item: dict[str, Json]) -> str:
     """Return the file that a licence in ``evidence`` was found in, which the licensing section wrote there."""
     licence = item["license"]
     assert isinstance(licence, dict)
-    return next(
-        str(entry["value"]) for entry in _list(licence, "properties") if entry["name"] == PREFIX + "licence:file"
-    )
+    return values(licence, "licence:file")[0]
 
 
 def _list(item: Mapping[str, Json], name: str) -> Iterator[dict[str, Json]]:

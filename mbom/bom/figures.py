@@ -80,7 +80,7 @@ def _architecture(architecture: Architecture) -> Iterator[Property]:
     if architecture.tied_embeddings is not None:
         yield "architecture:tied-embeddings", TIED[architecture.tied_embeddings]
     yield from (("architecture:modality", modality) for modality in architecture.modalities)
-    yield from (("architecture:assumed", sentence) for sentence in architecture.assumed)
+    yield from (("architecture:assumed", sentence) for sentence in architecture.assumed.values())
     for rope in architecture.rope:
         yield from _rope(rope)
     kinds = architecture.cache.kinds or ()

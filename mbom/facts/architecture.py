@@ -110,7 +110,8 @@ class Architecture:
         tied_embeddings: whether the output head is said to be the embedding matrix.
         quantisation: None where the configuration has no such section.
         remote_code: ``file: class = module`` for every class that a loader would take from repository code.
-        assumed: a sentence for each fact that the configuration leaves to the defaults of the model's class.
+        assumed: each fact that the configuration leaves to the defaults of the model's class, with the sentence that
+            says so.
         places: where each of these was read, by the name of its property in the BOM.
     """
 
@@ -143,7 +144,7 @@ class Architecture:
     tied_embeddings: bool | None = None
     quantisation: Quantisation | None = None
     remote_code: tuple[str, ...] = ()
-    assumed: tuple[str, ...] = ()
+    assumed: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
 
 
@@ -166,8 +167,7 @@ def read_architecture(data: bytes | None) -> tuple[Architecture, tuple[Finding, 
     members = Defaulted(CONFIG, nested if isinstance(nested, dict) else {}, document, at=f"/{name}")
     outer = Members(CONFIG, document)
     found = _architecture(members, outer)
-    assumed = tuple(sentence for _, sentence in sorted(members.assumed.items()))
-    found = replace(found, assumed=assumed, places=members.places | outer.places)
+    found = replace(found, assumed=dict(sorted(members.assumed.items())), places=members.places | outer.places)
     return found, tuple(dict.fromkeys(members.findings + outer.findings))
 
 

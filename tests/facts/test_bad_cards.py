@@ -7,7 +7,6 @@ member that cannot be used must give the very document of the card without that 
 import inspect
 import random
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from checkpoints import SIDE_FILES, write_checkpoint
 from commands import mbom
 
 from mbom import strictjson
+from mbom.bom.declarations import FILES_CLAIM, INDEX_CLAIM
 from mbom.facts import card as card_reader
 from mbom.facts.card import CARD, FRONT_MATTER_LIMIT
 from mbom.facts.plainyaml import EVENT_LIMIT
@@ -28,7 +28,9 @@ from mbom.inventory.roles import role
 from mbom.source import Origin
 
 TENSORS = shapes.records(shapes.gpt_oss(1, 2))
-SIDE = {name: data for name, data in boms.SIDE.items() if name != CARD}
+LICENCES = Path(__file__).parents[2] / "fixtures" / "licences"
+LICENCE = {"LICENSE": (LICENCES / "moonshot-ai-modified-mit-2025.txt").read_bytes()}
+SIDE = {name: data for name, data in boms.SIDE.items() if name != CARD} | LICENCE
 BODY = "\n# A model\n\nIt was trained on [data](https://example.org/data), see https://arxiv.org/abs/2501.00001.\n"
 
 # One line of front matter for every member that the reader knows, and for some that it does not.
@@ -96,15 +98,23 @@ def front_matter(*lines: str) -> bytes:
 def beyond_the_card(document: dict[str, Any]) -> dict[str, Any]:
     """Return of a BOM what no card can have said: files, digests, and everything counted in headers."""
     model = document["components"][0]
-    counted = ("parameters:", "stored-bytes:", "architecture:", "packing", "quantisation:")
+    elsewhere = (
+        "parameters:", "stored-bytes:", "architecture:", "footprint:", "packing", "quantisation:", "files:", "tensors:",
+        "tokenizer:", "code:", "pickle:", "producer:", "licence:detected", "hub:",
+    )  # fmt: skip
     return {
         "files": model["components"],
         "identity": [model[name] for name in ("bom-ref", "name", "group", "version", "purl", "hashes")],
         "serial": document["serialNumber"],
-        "card": [
+        "properties": [
             entry
-            for entry in model["modelCard"]["properties"]
-            if entry["name"].removeprefix("mbom:").startswith(counted)
+            for entry in (*model["properties"], *model["modelCard"]["properties"])
+            if entry["name"].removeprefix("mbom:").startswith(elsewhere)
+        ],
+        "evidence": model["evidence"],
+        "templates": [part for part in document["components"] if part["bom-ref"].startswith("chat-template:")],
+        "claims": [
+            part for part in document["declarations"]["claims"] if part["bom-ref"] in (FILES_CLAIM, INDEX_CLAIM)
         ],
         "metadata": document["metadata"],
     }
@@ -166,9 +176,7 @@ ABSENT: dict[str, bytes] = {
 @pytest.mark.parametrize("case", [*UNUSABLE, *ABSENT])
 def test_a_card_that_cannot_be_used_costs_nothing_else(case: str) -> None:
     card = {**UNUSABLE, **ABSENT}[case]
-    before = time.monotonic()
     document, findings = built(card, card)
-    assert time.monotonic() - before < 10
     without = built(card, None)[0]
     assert beyond_the_card(document) == beyond_the_card(without)
     assert declared(document) == declared(without)
@@ -261,7 +269,8 @@ def test_seeded_mutations_never_cost_the_rest(seed: int) -> None:
             card[start:end] = chance.choice(PIECES) if chance.random() < 0.8 else chance.randbytes(chance.randint(0, 4))
         document, findings = built(good, bytes(card))
         assert beyond_the_card(document) == whole, bytes(card)
-        assert {finding.id for finding in findings if finding.path == CARD} <= {"card-malformed", "card-missing"}
+        found = {finding.id for finding in findings if finding.path == CARD}
+        assert found <= {"card-malformed", "card-missing", "licence-link-missing", "licence-undeclared"}
         assert all(finding.detail.isprintable() for finding in findings)
 
 

@@ -63,10 +63,10 @@ def test_defaults_of_a_class_fill_in_what_it_leaves_out_and_are_named() -> None:
     config = {**BASE, "model_type": "gpt_oss", **WINDOW}
     architecture, _ = read_architecture(json.dumps(config).encode())
     assert architecture.cache.kinds == (WINDOWED, FULL) * 2
-    assert [sentence.partition(":")[0] for sentence in architecture.assumed] == ["architecture"]
+    assert [*architecture.assumed] == ["architecture:layer-kinds"]
     assert str(architecture.places["architecture:layer-kinds"]) == "config.json#/model_type"
     given, _ = read_architecture(json.dumps({**config, "layer_types": ["full_attention"] * 4}).encode())
-    assert (given.cache.kinds, given.assumed) == ((FULL,) * 4, ())
+    assert (given.cache.kinds, given.assumed) == ((FULL,) * 4, {})
 
 
 ELEMENTS: dict[str, tuple[dict[str, object], int | None]] = {

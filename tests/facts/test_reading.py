@@ -37,6 +37,7 @@ def ids(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
     return [(finding.id, finding.severity, finding.path) for finding in findings]
 
 
+LAYER_KINDS = "architecture:layer-kinds"
 LEFT_OUT = "as the configuration leaves it out"
 GPT_OSS_20B = Architecture(
     model_type="gpt_oss",
@@ -56,7 +57,7 @@ GPT_OSS_20B = Architecture(
     cache=Cache(kinds=("windowed", "full") * 12, elements=1024, formula="2 x key-value heads x head size", window=128),
     tied_embeddings=False,
     quantisation=Quantisation(method="mxfp4", format=None, bits=None),
-    assumed=(f"architecture:layer-kinds: sliding_window_pattern of gpt_oss in {SOURCE}, {LEFT_OUT}",),
+    assumed={LAYER_KINDS: f"{LAYER_KINDS}: sliding_window_pattern of gpt_oss in {SOURCE}, {LEFT_OUT}"},
 )
 ARCHITECTURES = {
     "gpt-oss-20b": GPT_OSS_20B,
