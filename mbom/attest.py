@@ -38,6 +38,7 @@ def attest(
     author: bom.Author | None = None,
     bases: Sequence[ancestry.Base] = (),
     producers: Producers | None = None,
+    spec: bom.Spec = bom.CURRENT,
     everything: bool = False,
     force: bool = False,
     on_scan: Callable[[ScanProgress], None] | None = None,
@@ -54,6 +55,7 @@ def attest(
         author: who stands behind the BOM.
         bases: checkpoints to compare this one with, as its possible ancestors.
         producers: who stands behind accounts; None for the table of the package.
+        spec: the version of CycloneDX to write the BOM in.
         everything: take every weight set, not only the one that would be loaded.
         force: replace a bundle that is at ``folder``.
         on_scan: called while files are fetched and hashed.
@@ -75,7 +77,7 @@ def attest(
     accounts = bom.accounts(inventory, facts.lineage, compared)
     table = producers if producers is not None else built_in()
     said = bom.Affidavit(author=author, observed=observed, compared=compared, producers=table.among(accounts))
-    members = _describe(inventory, facts, record, created, said)
+    members = _describe(surveyed, record, created, said, spec)
     if signer is not None:
         members |= _sign(inventory, members, signer, created)
     bundle.write(folder, members, force=force)
@@ -83,17 +85,23 @@ def attest(
 
 
 def _describe(
-    inventory: Inventory, facts: Facts, record: Record | None, created: datetime, said: bom.Affidavit
+    surveyed: Survey, record: Record | None, created: datetime, said: bom.Affidavit, spec: bom.Spec
 ) -> dict[str, bytes]:
     """Return the members that hold facts: inventory, behaviour record, BOM."""
-    members = {bundle.INVENTORY: inventory.to_bytes()}
+    members = {bundle.INVENTORY: surveyed.inventory.to_bytes()}
     summary = None
     if record is not None:
         members[bundle.BEHAVIOUR] = record.to_json()
         members[bundle.BEHAVIOUR_NUMBERS] = record.to_safetensors()
         summary = bom.BehaviourSummary.of(record, members[bundle.BEHAVIOUR])
     members[bundle.BOM] = bom.build(
-        inventory=inventory, facts=facts, behaviour=summary, tool_version=__version__, created=created, said=said
+        inventory=surveyed.inventory,
+        facts=surveyed.facts,
+        behaviour=summary,
+        tool_version=__version__,
+        created=created,
+        said=said,
+        spec=spec,
     )
     return members
 

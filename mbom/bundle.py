@@ -34,7 +34,7 @@ SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 MEMBERS: Mapping[str, tuple[str, int]] = {
     ATTESTATION: (SIGSTORE_BUNDLE, 32 << 20),
     MODEL_SIGNATURE: (SIGSTORE_BUNDLE, 32 << 20),
-    BOM: ("application/vnd.cyclonedx+json; version=1.7", 64 << 20),
+    BOM: ("application/vnd.cyclonedx+json", 64 << 20),
     BOM_SIGNATURE: (SIGSTORE_BUNDLE, 96 << 20),
     INVENTORY: ("application/json", 64 << 20),
     BEHAVIOUR: ("application/json", 32 << 20),

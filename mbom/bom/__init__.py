@@ -1,4 +1,4 @@
-"""The CycloneDX 1.7 ML-BOM: building one from an inventory and facts, and holding one against them.
+"""The CycloneDX ML-BOM: building one from an inventory and facts, and holding one against them.
 
 The library that builds a document cannot express all of it and drops what it does not know when it reads one, so a BOM
 is never loaded and rewritten through it: ``build`` writes once, ``check`` reads bytes.
@@ -7,14 +7,18 @@ is never loaded and rewritten through it: ``build`` writes once, ``check`` reads
 from mbom.bom.affidavit import Affidavit, accounts, affidavit_of, observed_of
 from mbom.bom.author import Author
 from mbom.bom.build import build
-from mbom.bom.check import check, check_behaviour, contradictions
+from mbom.bom.check import check, check_behaviour, contradictions, spec_of
 from mbom.bom.lint import lint
 from mbom.bom.modelcard import BehaviourSummary
+from mbom.bom.schema import CURRENT, WRITTEN, Spec
 
 __all__ = [
+    "CURRENT",
+    "WRITTEN",
     "Affidavit",
     "Author",
     "BehaviourSummary",
+    "Spec",
     "accounts",
     "affidavit_of",
     "build",
@@ -23,4 +27,5 @@ __all__ = [
     "contradictions",
     "lint",
     "observed_of",
+    "spec_of",
 ]

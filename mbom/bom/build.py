@@ -7,7 +7,6 @@ the serialised document by bom-ref, and the result must pass the strict schema a
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Literal
 
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
 from cyclonedx.model.bom import Bom
@@ -30,14 +29,12 @@ from mbom.bom.openness import openness_parts, openness_properties
 from mbom.bom.parts import join
 from mbom.bom.properties import properties
 from mbom.bom.runtime import runtime_parts
-from mbom.bom.schema import schema_problems
+from mbom.bom.schema import CURRENT, Spec, schema_problems
 from mbom.bom.spec16 import to_1_6
 from mbom.errors import FormatError
 from mbom.facts.reading import Facts
 from mbom.inventory.record import FileRecord, Inventory
 from mbom.strictjson import Json
-
-Spec = Literal["1.6", "1.7"]
 
 SUBJECT_REF = "checkpoint"
 
@@ -50,7 +47,7 @@ def build(
     tool_version: str,
     created: datetime,
     said: Affidavit | None = None,
-    spec: Spec = "1.7",
+    spec: Spec = CURRENT,
 ) -> bytes:
     """Return bom.cdx.json.
 
@@ -98,7 +95,7 @@ def build(
     problems = schema_problems(document) or lint(document)
     if problems:
         raise FormatError(f"no valid BOM can be built of this checkpoint: {problems[0]}")
-    return strictjson.pretty(document if spec == "1.7" else to_1_6(document))
+    return strictjson.pretty(document if spec == CURRENT else to_1_6(document))
 
 
 def _document(model: Component, inventory: Inventory, tool_version: str, created: datetime) -> Bom:

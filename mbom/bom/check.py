@@ -17,7 +17,7 @@ from mbom.bom.properties import differences, named, number, values
 from mbom.bom.runtime import REF as RUNTIME
 from mbom.bom.runtime import TYPES as RUNTIME_TYPES
 from mbom.bom.runtime import runtime_parts
-from mbom.bom.schema import PROBLEMS_SHOWN, schema_problems
+from mbom.bom.schema import PROBLEMS_SHOWN, WRITTEN, Spec, schema_problems
 from mbom.errors import FormatError
 from mbom.facts.architecture import Architecture, Quantisation
 from mbom.facts.members import escaped
@@ -36,7 +36,7 @@ def check(data: bytes, inventory: Inventory, facts: Facts | None = None) -> tupl
     """Return what is wrong with a BOM, as sentences; nothing where it is sound and agrees with the inventory.
 
     Each stage is the ground that the next stands on, so only the problems of the first stage that has any are given:
-    strict JSON, then the schema of CycloneDX 1.7, then lint and agreement.
+    strict JSON, then the schema of CycloneDX 1.7 or 1.6, then lint and agreement.
 
     Args:
         data: the bytes of bom.cdx.json.
@@ -48,10 +48,18 @@ def check(data: bytes, inventory: Inventory, facts: Facts | None = None) -> tupl
         document = strictjson.loads(data, what="the BOM", limit=BOM_LIMIT)
     except FormatError as error:
         return (str(error),)
-    if not isinstance(document, dict) or document.get("specVersion") != "1.7":
-        return ("the BOM is not a CycloneDX 1.7 document",)
-    found = schema_problems(document) or lint(document) + tuple(_disagreements(document, inventory, facts))
+    if not isinstance(document, dict) or document.get("specVersion") not in WRITTEN:
+        return (f"the BOM is not a CycloneDX {' or '.join(WRITTEN)} document",)
+    found = schema_problems(document, spec_of(document)) or lint(document) + tuple(
+        _disagreements(document, inventory, facts)
+    )
     return tuple(plain(problem) for problem in found)
+
+
+def spec_of(document: Json) -> Spec:
+    """Return the version of CycloneDX that a document of ours is written in."""
+    assert isinstance(document, dict)
+    return next(spec for spec in WRITTEN if spec == document["specVersion"])
 
 
 def check_behaviour(data: bytes, behaviour: BehaviourSummary | None) -> tuple[str, ...]:
@@ -117,16 +125,15 @@ def _declared(document: dict[str, Json], kind: str, prefix: str) -> list[Json]:
     ]
 
 
-def contradictions(data: bytes, expected: bytes) -> tuple[str, ...]:
+def contradictions(document: Json, expected: bytes) -> tuple[str, ...]:
     """Return where a BOM is not the one that its checkpoint gives, as sentences; nothing where they are equal.
 
     Args:
-        data: the bytes of a BOM that ``check`` has nothing against.
+        document: a BOM that ``check`` has nothing against.
         expected: the BOM that the same version of mbom builds of the checkpoint at hand.
     """
-    found = strictjson.loads(data, what="the BOM", limit=BOM_LIMIT)
     wanted = strictjson.loads(expected, what="the BOM", limit=BOM_LIMIT)
-    differing = (plain(sentence) for sentence in _differing(found, wanted, ""))
+    differing = (plain(sentence) for sentence in _differing(document, wanted, ""))
     return tuple(itertools.islice(differing, PROBLEMS_SHOWN))
 
 

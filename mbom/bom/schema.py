@@ -11,14 +11,16 @@ import json
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jsonschema_rs
 
 from mbom.strictjson import Json
 
 VERSIONS = ("1.5", "1.6", "1.7")  # 1.5 is the first that knows machine-learning models
-CURRENT = "1.7"
+Spec = Literal["1.7", "1.6"]  # what mbom writes, and takes back as its own
+WRITTEN: tuple[Spec, ...] = get_args(Spec)
+CURRENT: Spec = "1.7"
 PROBLEMS_SHOWN = 20
 MESSAGE_LIMIT = 300  # characters; the validator quotes the whole value that it refuses
 

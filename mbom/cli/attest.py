@@ -45,6 +45,9 @@ def created() -> datetime:
 )
 @click.option("--base-key", type=options.PATH, help="Public key that the bundles of --base must verify under.")
 @options.origins
+@click.option(
+    "--spec", type=click.Choice(bom.WRITTEN), default=bom.CURRENT, show_default=True, help="Version of CycloneDX."
+)
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
 @options.sensitivity
 @options.deployed
@@ -64,6 +67,7 @@ def attest(
     bases: tuple[Path, ...],
     base_key: Path | None,
     origins: Path | None,
+    spec: bom.Spec,
     force: bool,
     sensitivity: int,
     deployed: str | None,
@@ -118,6 +122,7 @@ def attest(
             author=stands_behind,
             bases=compared_with,
             producers=producers,
+            spec=spec,
             everything=everything,
             force=force,
             on_scan=on_scan,

@@ -22,6 +22,7 @@ from mbom.inventory import FileRecord, Inventory, Scan, ScanProgress, scan
 from mbom.inventory.record import model_object
 from mbom.signing import Statement, Verifier, oms
 from mbom.source import Source
+from mbom.strictjson import Json
 from mbom.verify.asked import Challenge, Expectation
 from mbom.verify.comparing import count, differences, digests, refuse, tensor_difference
 
@@ -236,19 +237,20 @@ class Procedure:
         data = self._member(bundle.BOM)
         facts = self._facts()
         refuse(list(bom.check(data, self._inventory(), facts)))
-        told = self._built_again(data, facts, attestation) if facts is not None else ""
+        document = strictjson.loads(data, what=bundle.BOM)
+        told = self._built_again(document, facts, attestation) if facts is not None else ""
         own = self.verifier.verify_statement(
             self._member(bundle.BOM_SIGNATURE), predicate_type=BOM_PREDICATE_TYPE, what=bundle.BOM_SIGNATURE
         )
         # As canonical bytes, because in Python True equals 1.
-        if strictjson.canonical(own.predicate) != strictjson.canonical(strictjson.loads(data, what=bundle.BOM)):
+        if strictjson.canonical(own.predicate) != strictjson.canonical(document):
             raise RefusedError(f"{bundle.BOM_SIGNATURE} signs another BOM")
         if digests(own.subjects) != digests(statement.subjects):
             raise RefusedError(f"{bundle.BOM_SIGNATURE} is about other files than the attestation")
         self.bom_is_sound = True
-        return f"CycloneDX 1.7, agrees with the inventory{told}"
+        return f"CycloneDX {bom.spec_of(document)}, agrees with the inventory{told}"
 
-    def _built_again(self, data: bytes, facts: Facts, attestation: Attestation) -> str:
+    def _built_again(self, document: Json, facts: Facts, attestation: Attestation) -> str:
         """Build the BOM of the checkpoint at hand, hold the signed one against it, and say so.
 
         Another version of mbom may know more licences or count another number; then only ``bom.check`` has looked.
@@ -259,7 +261,6 @@ class Procedure:
             record = self._record()
         except (FormatError, Skip):
             return "; not built again, because the behaviour record cannot be read"  # step 9 says why
-        document = strictjson.loads(data, what=bundle.BOM)
         again = bom.build(
             inventory=self._inventory(),
             facts=facts,
@@ -267,8 +268,9 @@ class Procedure:
             tool_version=attestation.tool_version,
             created=attestation.time,
             said=bom.affidavit_of(document),
+            spec=bom.spec_of(document),
         )
-        refuse(list(bom.contradictions(data, again)))
+        refuse(list(bom.contradictions(document, again)))
         return " and with the checkpoint in every field"
 
     def _facts(self) -> Facts | None:

@@ -16,6 +16,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from mbom import bom, strictjson
 from mbom.bom.check import BOM_LIMIT
 from mbom.bom.schema import schema_problems
+from mbom.bom.spec16 import to_1_6
 from mbom.facts.parameters import Parameters
 from mbom.facts.reading import read_facts
 from mbom.inventory import Inventory
@@ -177,13 +178,33 @@ TAMPERS: dict[str, tuple[Edit, str]] = {
         lambda d: model(d)["modelCard"]["quantitativeAnalysis"]["performanceMetrics"][0].update(unit="1"),
         "schema: $.components[0].modelCard.quantitativeAnalysis",
     ),
-    "an older version": (lambda d: d.update(specVersion="1.6"), "the BOM is not a CycloneDX 1.7 document"),
+    "an older version": (lambda d: d.update(specVersion="1.5"), "the BOM is not a CycloneDX 1.7 or 1.6 document"),
 }
 
 
 def test_a_bom_agrees_with_its_inventory(data: bytes, held: Inventory) -> None:
     assert bom.check(data, held) == ()
     assert bom.check(data, held, boms.facts()) == ()
+
+
+@pytest.mark.parametrize("name", boms.REPOSITORIES)
+def test_a_bom_of_1_6_is_held_against_its_own_schema_and_says_the_same(name: str) -> None:
+    sample = boms.of(name)
+    current = strictjson.loads(sample.bom, what="the BOM")
+    assert isinstance(current, dict)
+    older = strictjson.pretty(to_1_6(current))
+    assert bom.check(older, sample.inventory, sample.facts) == ()
+    assert bom.affidavit_of(strictjson.loads(older, what="the BOM")) == bom.affidavit_of(current)
+    claimed = {**document(older), "citations": document(sample.bom)["citations"]}
+    problems = bom.check(strictjson.pretty(claimed), sample.inventory, sample.facts)
+    assert problems
+    assert all("citations" in problem for problem in problems)
+
+
+def test_behaviour_is_held_against_a_bom_of_1_6() -> None:
+    older = boms.build(spec="1.6")
+    assert bom.check_behaviour(older, boms.BEHAVIOUR) == ()
+    assert bom.check_behaviour(older, None)
 
 
 def test_the_bom_of_a_folder_agrees_with_its_inventory() -> None:
@@ -259,8 +280,8 @@ def test_every_packing_is_counted_from_what_the_bom_states() -> None:
     [
         (b"", "not JSON"),
         (b"\xff", "not UTF-8"),
-        (b"[]", "not a CycloneDX 1.7 document"),
-        (b"{}", "not a CycloneDX 1.7 document"),
+        (b"[]", "not a CycloneDX 1.7 or 1.6 document"),
+        (b"{}", "not a CycloneDX 1.7 or 1.6 document"),
         (b'{"specVersion": "1.7"}', 'schema: $: "bomFormat" is a required property'),
         (b'{"specVersion": "1.7", "specVersion": "1.7"}', "twice"),
         (b" " * (BOM_LIMIT + 1), f"the limit is {BOM_LIMIT}"),

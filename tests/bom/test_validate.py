@@ -311,6 +311,7 @@ def test_mbom_asks_for_its_own_sums_only_of_its_own() -> None:
     own: dict[str, Any] = boms.document(boms.build())
     assert is_own(own)
     assert validate(own, NOW).valid
+    own.pop("citations")  # they point at the properties that are taken away
     model(own)["properties"] = []
     assert {problem.id for problem in validate(own, NOW).problems if problem.severity == "problem"} == {"sum-differs"}
     own["metadata"].pop("tools")

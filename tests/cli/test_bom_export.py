@@ -18,7 +18,7 @@ def test_a_bundle_becomes_1_6_which_is_valid(home: Path, tmp_path: Path) -> None
     output = tmp_path / "old.cdx.json"
     done = mbom("bom", "export", "--spec", "1.6", tmp_path, "-o", output, home=home)
     assert (done.returncode, done.stdout) == (0, f"{output}\n"), done.stderr
-    assert done.stderr == "  dropped    /metadata/distributionConstraints (1)\n"
+    assert done.stderr == "  dropped    /citations (1)\n  dropped    /metadata/distributionConstraints (1)\n"
     assert json.loads(output.read_bytes())["specVersion"] == "1.6"
     again = mbom("bom", "validate", output, home=home)
     assert again.returncode == 0, again.stdout

@@ -39,6 +39,16 @@ def schema_steps() -> tuple[str, ...]:
     return tuple(document["properties"]["checks"]["items"]["properties"]["id"]["enum"])
 
 
+def test_a_bom_of_1_6_is_attested_and_verified_in_every_field(home: Path, tmp_path: Path) -> None:
+    attested = mbom("attest", FIXTURE, "--no-behaviour", "--spec", "1.6", home=home, cwd=tmp_path)
+    assert attested.returncode == 0, attested.stderr
+    document = json.loads((tmp_path / "tiny-gpt-oss.mbom" / bundle.BOM).read_bytes())
+    assert (document["specVersion"], "citations" in document) == ("1.6", False)
+    verified = mbom("verify", "tiny-gpt-oss.mbom", FIXTURE, home=home, cwd=tmp_path)
+    assert verified.returncode == 0, verified.stdout
+    assert "CycloneDX 1.6, agrees with the inventory and with the checkpoint in every field" in verified.stdout
+
+
 def test_verify_trusts_nobody_elses_key_by_default(home: Path, attested: Scene, tmp_path: Path) -> None:
     mbom("attest", FIXTURE, "--no-behaviour", "-o", tmp_path / "own.mbom", home=home)
     run = mbom("verify", attested.bundle, attested.checkpoint, home=home)
