@@ -59,6 +59,11 @@ def media_type(member: str) -> str:
     return MEMBERS[member][0] if member in MEMBERS else SIGSTORE_BUNDLE
 
 
+def is_media_type(member: str, text: str) -> bool:
+    """Tell whether ``text`` is a member's media type; of parameters, such as a version, the document itself tells."""
+    return text.partition(";")[0].rstrip() == media_type(member)
+
+
 def _limit(member: str) -> int | None:
     """Return the largest size allowed for a member, or None for a name that no bundle holds."""
     if member in MEMBERS:

@@ -35,7 +35,7 @@ _BEHAVIOUR = "measured by the behaviour pass; the numbers are in behaviour.json 
 RULES = {
     "architecture:": _CONFIG,
     "architecture:assumed": "defaults of transformers' class, where the configuration is silent; the value names it",
-    "behaviour": _BEHAVIOUR,
+    "behaviour": _STATED,  # that nothing was measured
     "chat-template": "SHA-256 of the text of each chat template, as a loader takes it",
     "code:": "from the names of files, and how they begin",
     "declared:": "as the hub lists them at this commit; not fetched, not verified",
@@ -91,9 +91,9 @@ class _Sources:
         """Note a field that mbom states by a rule."""
         self.pointers[Source(by=TOOL_REF, how=how)].append(pointer)
 
-    def measured(self, pointer: str, *, workflow: bool) -> None:
+    def measured(self, pointer: str) -> None:
         """Note a field that the behaviour pass gave."""
-        self.pointers[Source(by=WORKFLOW_REF if workflow else TOOL_REF, how=_BEHAVIOUR)].append(pointer)
+        self.pointers[Source(by=WORKFLOW_REF, how=_BEHAVIOUR)].append(pointer)
 
     def quoted(self, pointer: str, places: Iterable[Place]) -> None:
         """Note a field that says what stands at places of one file."""
@@ -123,10 +123,9 @@ def citations(document: Mapping[str, Json], inventory: Inventory, facts: Facts) 
     model = components[0]
     assert isinstance(model, dict)
     sources = _Sources(inventory)
-    measured = "formulation" in document
     _model(sources, model, inventory, facts)
-    _card(sources, model["modelCard"], facts, workflow=measured)
-    _others(sources, components, facts, workflow=measured)
+    _card(sources, model["modelCard"], facts, measured="formulation" in document)
+    _others(sources, components, facts)
     if "authors" in metadata:
         sources.pointers[Source(by=author.REF, how="given to mbom by whoever made this BOM")].append(
             "/metadata/authors"
@@ -190,7 +189,7 @@ def _pedigree(sources: _Sources, pedigree: Json, facts: Facts) -> None:
             sources.computed(pointer, "compared by mbom with a bundle that the attester gave")
 
 
-def _card(sources: _Sources, card: Json, facts: Facts, *, workflow: bool) -> None:
+def _card(sources: _Sources, card: Json, facts: Facts, *, measured: bool) -> None:
     """Cite the model card: parameters, metrics, properties."""
     assert isinstance(card, dict)
     where = "/components/0/modelCard"
@@ -219,13 +218,13 @@ def _card(sources: _Sources, card: Json, facts: Facts, *, workflow: bool) -> Non
         if str(metric.get("type")).startswith(DECLARED) and index is not None:
             sources.quoted(pointer, [index])
         else:
-            sources.measured(pointer, workflow=workflow)
+            sources.measured(pointer)
     places = {**facts.architecture.places, **facts.tokenizer.places}
     if "language" in facts.card.places:
         places["language"] = facts.card.places["language"]
     quoted = places.keys() - facts.architecture.assumed.keys()  # of these the place only names the class
     _properties(
-        sources, card, where, facts, place_of=lambda name, _: places.get(name), quoted=quoted, workflow=workflow
+        sources, card, where, facts, place_of=lambda name, _: places.get(name), quoted=quoted, measured=measured
     )
 
 
@@ -237,7 +236,7 @@ def _properties(
     *,
     place_of: Callable[[str, str], Place | None],
     quoted: Iterable[str],
-    workflow: bool = False,
+    measured: bool = False,
 ) -> None:
     """Cite properties by the place of their fact, or by the rule of their name."""
     word_for_word = frozenset(quoted)
@@ -248,8 +247,8 @@ def _properties(
         if place is not None:
             cite = sources.quoted if name in word_for_word else sources.derived
             cite(pointer, [place])
-        elif name.startswith("behaviour") and workflow:
-            sources.measured(pointer, workflow=True)
+        elif name.startswith("behaviour") and measured:
+            sources.measured(pointer)
         else:
             sources.computed(pointer, rule(name))
 
@@ -259,7 +258,7 @@ def rule(name: str) -> str:
     return RULES[max((start for start in RULES if name.startswith(start)), key=len)]
 
 
-def _others(sources: _Sources, components: list[Json], facts: Facts, *, workflow: bool) -> None:
+def _others(sources: _Sources, components: list[Json], facts: Facts) -> None:
     """Cite the components beside the model: chat templates, datasets, the runtime."""
     templates = {f"chat-template:{each.file}#{each.name}": each.place for each in facts.chat_templates}
     for number, component in enumerate(components[1:], 1):
@@ -269,7 +268,7 @@ def _others(sources: _Sources, components: list[Json], facts: Facts, *, workflow
         if place is not None:
             sources.derived(pointer, [place])
         elif ref.startswith(RUNTIME_REF):
-            sources.measured(pointer, workflow=workflow)
+            sources.measured(pointer)
         else:
             sources.computed(pointer, _STATED)
 

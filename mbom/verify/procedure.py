@@ -112,7 +112,7 @@ class Procedure:
         equal = {
             name
             for name in signed.keys() & others
-            if sha256(self.members[name]) == signed[name].sha256 and signed[name].media_type == bundle.media_type(name)
+            if sha256(self.members[name]) == signed[name].sha256 and bundle.is_media_type(name, signed[name].media_type)
         }
         self.evident = frozenset(equal)
         problems = [
