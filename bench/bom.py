@@ -64,7 +64,7 @@ built = bom.build(
     "validate": READ
     + """
 from datetime import UTC, datetime
-from mbom.bom.validate import validate_file
+from mbom.bom.format.validate import validate_file
 assert validate_file(folder / "bom.cdx.json", datetime(2026, 1, 2, tzinfo=UTC)).valid
 """,
     "peer": READ

@@ -17,7 +17,7 @@ from mbom import bom, strictjson
 from mbom.behaviour.coverage import Coverage
 from mbom.behaviour.runtime import Runtime
 from mbom.bom import BehaviourSummary
-from mbom.bom.schema import Spec
+from mbom.bom.format.schema import Spec
 from mbom.digest import sha256
 from mbom.facts import Facts
 from mbom.facts.reading import read_facts

@@ -5,12 +5,12 @@ is never loaded and rewritten through it: ``build`` writes once, ``check`` reads
 """
 
 from mbom.bom.affidavit import Affidavit, accounts, affidavit_of, observed_of
-from mbom.bom.author import Author
 from mbom.bom.build import build
 from mbom.bom.check import check, check_behaviour, contradictions, spec_of
-from mbom.bom.lint import lint
-from mbom.bom.modelcard import BehaviourSummary
-from mbom.bom.schema import CURRENT, WRITTEN, Spec
+from mbom.bom.format.lint import lint
+from mbom.bom.format.schema import CURRENT, WRITTEN, Spec
+from mbom.bom.sections.author import Author
+from mbom.bom.sections.modelcard import BehaviourSummary
 
 __all__ = [
     "CURRENT",

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mbom.ancestry import RULE, Compared, Sketches
-from mbom.bom import identity, producer
-from mbom.bom.author import Author
+from mbom.bom import identity
 from mbom.bom.properties import PREFIX, named
+from mbom.bom.sections import producer
+from mbom.bom.sections.author import Author
 from mbom.errors import FormatError
 from mbom.facts.lineage import NAMED_LIMIT, Lineage
 from mbom.facts.producers import Producer

@@ -17,20 +17,21 @@ from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot7
 
 from mbom import strictjson
-from mbom.bom import affidavit, identity, licensing, lineage, producer, programs
+from mbom.bom import affidavit, identity
 from mbom.bom.affidavit import Affidavit
-from mbom.bom.citations import TOOL_REF, citations
 from mbom.bom.coverage.declaring import declare
-from mbom.bom.declarations import behaviour_claims, content_claims
-from mbom.bom.lint import lint
+from mbom.bom.format.lint import lint
+from mbom.bom.format.schema import CURRENT, Spec, schema_problems
+from mbom.bom.format.spec16 import to_1_6
 from mbom.bom.mediatype import media_type
-from mbom.bom.modelcard import BehaviourSummary, model_card
-from mbom.bom.openness import openness_parts, openness_properties
 from mbom.bom.parts import join
 from mbom.bom.properties import properties
-from mbom.bom.runtime import runtime_parts
-from mbom.bom.schema import CURRENT, Spec, schema_problems
-from mbom.bom.spec16 import to_1_6
+from mbom.bom.sections import licensing, lineage, producer, programs
+from mbom.bom.sections.citations import TOOL_REF, citations
+from mbom.bom.sections.declarations import behaviour_claims, content_claims
+from mbom.bom.sections.modelcard import BehaviourSummary, model_card
+from mbom.bom.sections.openness import openness_parts, openness_properties
+from mbom.bom.sections.runtime import runtime_parts
 from mbom.errors import FormatError
 from mbom.facts.reading import Facts
 from mbom.inventory.record import FileRecord, Inventory

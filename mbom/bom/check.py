@@ -7,17 +7,17 @@ from collections.abc import Iterator
 
 from mbom import strictjson
 from mbom.bom import identity
-from mbom.bom.declarations import BEHAVIOUR_CLAIM, BEHAVIOUR_EVIDENCE, behaviour_claims
-from mbom.bom.figures import FIRST, TIED, numbers
-from mbom.bom.lint import files_of, lint
-from mbom.bom.modelcard import BehaviourSummary, metrics, told
-from mbom.bom.openness import DECLARED
+from mbom.bom.format.lint import files_of, lint
+from mbom.bom.format.schema import PROBLEMS_SHOWN, WRITTEN, Spec, schema_problems
 from mbom.bom.parts import join
 from mbom.bom.properties import differences, named, number, values
-from mbom.bom.runtime import REF as RUNTIME
-from mbom.bom.runtime import TYPES as RUNTIME_TYPES
-from mbom.bom.runtime import runtime_parts
-from mbom.bom.schema import PROBLEMS_SHOWN, WRITTEN, Spec, schema_problems
+from mbom.bom.sections.declarations import BEHAVIOUR_CLAIM, BEHAVIOUR_EVIDENCE, behaviour_claims
+from mbom.bom.sections.figures import FIRST, TIED, numbers
+from mbom.bom.sections.modelcard import BehaviourSummary, metrics, told
+from mbom.bom.sections.openness import DECLARED
+from mbom.bom.sections.runtime import REF as RUNTIME
+from mbom.bom.sections.runtime import TYPES as RUNTIME_TYPES
+from mbom.bom.sections.runtime import runtime_parts
 from mbom.errors import FormatError
 from mbom.facts.architecture import Architecture, Quantisation
 from mbom.facts.members import escaped

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mbom.bom.problems import Problem
+from mbom.bom.format.problems import Problem
 from mbom.engine import MeasureProgress
 from mbom.inventory import Finding, ScanProgress
 from mbom.printable import printable

@@ -7,8 +7,8 @@ import click
 
 from mbom import bom
 from mbom.bom.affidavit import NOT_COMPARED
-from mbom.bom.licensing import restriction_line
-from mbom.bom.lineage import NOT_DECLARED
+from mbom.bom.sections.licensing import restriction_line
+from mbom.bom.sections.lineage import NOT_DECLARED
 from mbom.cli import options
 from mbom.cli.console import Display, count, plain, size
 from mbom.facts import Facts, outline, survey

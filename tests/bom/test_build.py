@@ -14,7 +14,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from mbom import bom
-from mbom.bom.figures import figures
+from mbom.bom.sections.figures import figures
 from mbom.facts.reading import read_facts
 from mbom.inventory import FileRecord, Inventory
 from mbom.source import Origin
@@ -57,7 +57,7 @@ def data() -> bytes:
 
 
 def test_the_frame_of_the_document(data: bytes) -> None:
-    elsewhere = {"components", "definitions", "declarations", "formulation"}
+    elsewhere = {"citations", "components", "definitions", "declarations", "formulation"}
     assert {name: value for name, value in document(data).items() if name not in elsewhere} == {
         "$schema": "http://cyclonedx.org/schema/bom-1.7.schema.json",
         "bomFormat": "CycloneDX",

@@ -15,8 +15,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from mbom import bom, strictjson
 from mbom.bom.check import BOM_LIMIT
-from mbom.bom.schema import schema_problems
-from mbom.bom.spec16 import to_1_6
+from mbom.bom.format.schema import schema_problems
+from mbom.bom.format.spec16 import to_1_6
 from mbom.facts.parameters import Parameters
 from mbom.facts.reading import read_facts
 from mbom.inventory import Inventory

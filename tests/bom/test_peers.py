@@ -17,8 +17,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from mbom import strictjson
-from mbom.bom.schema import schema_problems
-from mbom.bom.spec16 import to_1_6
+from mbom.bom.format.schema import schema_problems
+from mbom.bom.format.spec16 import to_1_6
 
 NODE = Path(__file__).parent.parent / "node"
 VERSIONS = {"1.6": SchemaVersion.V1_6, "1.7": SchemaVersion.V1_7}

@@ -7,7 +7,7 @@ import boms
 import pytest
 from commands import mbom
 
-from mbom.bom import reading
+from mbom.bom.format import reading
 from mbom.bom.spdx import export_spdx
 
 

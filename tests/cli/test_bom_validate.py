@@ -6,7 +6,7 @@ from pathlib import Path
 import boms
 from commands import mbom
 
-from mbom.bom import reading
+from mbom.bom.format import reading
 
 
 def test_a_bundle_and_its_bom_are_valid(home: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from checkpoints import SIDE_FILES, write_checkpoint
 from commands import mbom
 
 from mbom import strictjson
-from mbom.bom.declarations import FILES_CLAIM, INDEX_CLAIM
+from mbom.bom.sections.declarations import FILES_CLAIM, INDEX_CLAIM
 from mbom.facts import card as card_reader
 from mbom.facts.card import CARD, FRONT_MATTER_LIMIT
 from mbom.facts.plainyaml import EVENT_LIMIT

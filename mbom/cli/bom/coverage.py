@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from mbom.bom.coverage import KEYS, Answer, Coverage, coverage
-from mbom.bom.reading import read_document
+from mbom.bom.format.reading import read_document
 from mbom.cli import options
 from mbom.cli.console import Display, plain
 from mbom.digest import sha256

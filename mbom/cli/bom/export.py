@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from mbom import strictjson
-from mbom.bom.reading import read_document
+from mbom.bom.format.reading import read_document
+from mbom.bom.format.spec16 import DROPPED, REWRITTEN, to_1_6
 from mbom.bom.spdx import export_spdx
-from mbom.bom.spec16 import DROPPED, REWRITTEN, to_1_6
 from mbom.cli import options
 from mbom.cli.console import Display, shown
 from mbom.errors import StorageError, UsageError

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from mbom.bom.coverage.form import gpai_form
-from mbom.bom.reading import read_document
+from mbom.bom.format.reading import read_document
 from mbom.cli import options
 from mbom.cli.console import Display
 from mbom.errors import StorageError, UsageError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mbom.bom.validate import PROBLEMS_LIMIT, validate_file
+from mbom.bom.format.validate import PROBLEMS_LIMIT, validate_file
 from mbom.cli import options
 from mbom.cli.console import Display
 

@@ -9,9 +9,9 @@ from coveredboms import foreign, full
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from mbom.bom import lint
 from mbom.bom.coverage import KEYS, Status, coverage, standard
 from mbom.bom.coverage.declaring import declare
+from mbom.bom.format.lint import lint
 from mbom.bom.parts import join
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import boms
 import pytest
 
-from mbom.bom import lint
-from mbom.bom.citations import FILES, RULES, rule
-from mbom.bom.walking import has_place
+from mbom.bom.format.lint import lint
+from mbom.bom.format.walking import has_place
+from mbom.bom.sections.citations import FILES, RULES, rule
 
 # What gives the document its form and says nothing of the checkpoint.
 FORM = {"/bomFormat", "/specVersion", "/$schema", "/version", "/serialNumber", "/metadata/timestamp"}

@@ -6,10 +6,10 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from mbom.bom.lint import problems
-from mbom.bom.problems import Problem
-from mbom.bom.reading import read_document
-from mbom.bom.schema import VERSIONS, pointer, schema_errors
+from mbom.bom.format.lint import problems
+from mbom.bom.format.problems import Problem
+from mbom.bom.format.reading import read_document
+from mbom.bom.format.schema import VERSIONS, pointer, schema_errors
 from mbom.errors import FormatError
 from mbom.inventory.findings import plain
 from mbom.strictjson import Json

@@ -7,9 +7,9 @@ import boms
 import pytest
 
 from mbom import bundle
-from mbom.bom import reading
 from mbom.bom.check import BOM_LIMIT
-from mbom.bom.reading import read_document
+from mbom.bom.format import reading
+from mbom.bom.format.reading import read_document
 from mbom.errors import FormatError, StorageError
 
 SMALL = b'{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1}'

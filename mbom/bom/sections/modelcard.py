@@ -7,11 +7,11 @@ from mbom.behaviour.coverage import Coverage
 from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.record import ACTIVATION_LIMIT, MARGIN, MASKED_SHARE, SKETCH_LIMIT, Record
 from mbom.behaviour.runtime import Runtime
-from mbom.bom.figures import Property, figures
-from mbom.bom.lineage import DATASET_REF
-from mbom.bom.openness import declared_metrics
-from mbom.bom.programs import tokenizer_properties
 from mbom.bom.properties import properties
+from mbom.bom.sections.figures import Property, figures
+from mbom.bom.sections.lineage import DATASET_REF
+from mbom.bom.sections.openness import declared_metrics
+from mbom.bom.sections.programs import tokenizer_properties
 from mbom.digest import sha256
 from mbom.facts.reading import Facts
 from mbom.strictjson import Json

@@ -6,7 +6,7 @@ Evidence names what is digested elsewhere in the document or in the bundle, so t
 
 from mbom.behaviour.record import JSON_NAME
 from mbom.bom import identity
-from mbom.bom.modelcard import BehaviourSummary
+from mbom.bom.sections.modelcard import BehaviourSummary
 from mbom.inventory.findings import listed, plain
 from mbom.inventory.index import INDEX_FILE
 from mbom.inventory.record import FileRecord, Inventory

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mbom.bom.grammar import Shape
-from mbom.bom.schema import pointer
+from mbom.bom.format.grammar import Shape
+from mbom.bom.format.schema import pointer
 from mbom.strictjson import Json
 
 # How a value was reached: the place of what holds it, and its name or number in there; None for the document.

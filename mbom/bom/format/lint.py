@@ -12,11 +12,11 @@ from datetime import datetime
 
 from packageurl import PackageURL
 
-from mbom.bom import rules
-from mbom.bom.grammar import Grammar, Shape, grammar
-from mbom.bom.problems import KINDS, Problem
-from mbom.bom.schema import CURRENT, VERSIONS
-from mbom.bom.walking import Node, Place, has_place, pointer_to, walk
+from mbom.bom.format import rules
+from mbom.bom.format.grammar import Grammar, Shape, grammar
+from mbom.bom.format.problems import KINDS, Problem
+from mbom.bom.format.schema import CURRENT, VERSIONS
+from mbom.bom.format.walking import Node, Place, has_place, pointer_to, walk
 from mbom.strictjson import Json
 
 _BOM_LINK = "urn:cdx:"  # a reference into another document

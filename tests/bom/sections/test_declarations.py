@@ -9,8 +9,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from mbom.bom import lint
-from mbom.bom.declarations import SHARDS_LISTED, behaviour_claims, content_claims
+from mbom.bom.format.lint import lint
+from mbom.bom.sections.declarations import SHARDS_LISTED, behaviour_claims, content_claims
 from mbom.facts.reading import read_facts
 from mbom.inventory import FileRecord, Inventory
 from mbom.inventory.findings import KINDS, finding

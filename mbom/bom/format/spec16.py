@@ -15,9 +15,9 @@ import json
 from collections import Counter
 from enum import Enum
 
-from mbom.bom.grammar import Grammar, Shape, grammar
-from mbom.bom.schema import schema_problems
-from mbom.bom.walking import walk
+from mbom.bom.format.grammar import Grammar, Shape, grammar
+from mbom.bom.format.schema import schema_problems
+from mbom.bom.format.walking import walk
 from mbom.errors import FormatError
 from mbom.strictjson import Json
 

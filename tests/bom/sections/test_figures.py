@@ -3,7 +3,7 @@
 import boms
 import pytest
 
-from mbom.bom.figures import figures, numbers, ranges
+from mbom.bom.sections.figures import figures, numbers, ranges
 from mbom.facts.blocks import RULE
 from mbom.facts.footprint import ACCELERATORS_RULE, SEQUENCE_RULE, STATE_RULE, WEIGHTS_RULE
 from mbom.facts.parameters import ACTIVE_RULE, TOTAL_RULE

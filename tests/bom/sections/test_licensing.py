@@ -8,7 +8,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from mbom import bom
-from mbom.bom.licensing import claims
+from mbom.bom.sections.licensing import claims
 from mbom.digest import sha256
 from mbom.facts.places import Place
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from packageurl import PackageURL
 
 from mbom.ancestry import Compared
-from mbom.bom import affidavit, producer
+from mbom.bom import affidavit
 from mbom.bom.affidavit import BASE_REF, Affidavit
 from mbom.bom.identity import HUB, REPOSITORY
 from mbom.bom.properties import properties
+from mbom.bom.sections import producer
 from mbom.facts.lineage import Base, Dataset, Lineage
 from mbom.strictjson import Json
 

@@ -12,9 +12,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from mbom import bom, strictjson
-from mbom.bom import lint
+from mbom.bom.format.lint import lint
 from mbom.bom.properties import values
-from mbom.bom.runtime import runtime_parts
+from mbom.bom.sections.runtime import runtime_parts
 
 MODEL = f"pkg:huggingface/openai/gpt-oss-20b@{boms.REVISION}"
 Edit = Callable[[dict[str, Any]], object]

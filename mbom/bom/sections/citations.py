@@ -9,11 +9,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mbom.bom import author, identity, licensing
-from mbom.bom.openness import DECLARED
+from mbom.bom import identity
 from mbom.bom.properties import PREFIX, values
-from mbom.bom.runtime import REF as RUNTIME_REF
-from mbom.bom.runtime import WORKFLOW_REF
+from mbom.bom.sections import author, licensing
+from mbom.bom.sections.openness import DECLARED
+from mbom.bom.sections.runtime import REF as RUNTIME_REF
+from mbom.bom.sections.runtime import WORKFLOW_REF
 from mbom.facts.places import Place
 from mbom.facts.reading import Facts
 from mbom.inventory.findings import plain

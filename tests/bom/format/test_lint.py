@@ -6,7 +6,7 @@ import boms
 import pytest
 from boms import document
 
-from mbom.bom import lint
+from mbom.bom.format.lint import lint
 from mbom.strictjson import Json
 
 Edit = Callable[[dict[str, Any]], object]

@@ -12,9 +12,9 @@ import boms
 import pytest
 
 from mbom.bom.check import BOM_LIMIT
-from mbom.bom.problems import KINDS
-from mbom.bom.schema import VERSIONS
-from mbom.bom.validate import PROBLEMS_LIMIT, is_own, validate, validate_file
+from mbom.bom.format.problems import KINDS
+from mbom.bom.format.schema import VERSIONS
+from mbom.bom.format.validate import PROBLEMS_LIMIT, is_own, validate, validate_file
 from mbom.errors import StorageError
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

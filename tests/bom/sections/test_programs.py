@@ -6,8 +6,8 @@ from dataclasses import replace
 import boms
 from boms import document
 
-from mbom.bom.lint import lint
-from mbom.bom.schema import schema_problems
+from mbom.bom.format.lint import lint
+from mbom.bom.format.schema import schema_problems
 from mbom.facts.reading import read_facts
 from mbom.inventory.executables import Contents
 from mbom.inventory.record import FileRecord

@@ -10,10 +10,10 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from mbom.bom import lint
-from mbom.bom.grammar import Shape, grammar
-from mbom.bom.schema import schema_problems
-from mbom.bom.spec16 import CONVERTED, DROPPED, REWRITTEN, to_1_6
+from mbom.bom.format.grammar import Shape, grammar
+from mbom.bom.format.lint import lint
+from mbom.bom.format.schema import schema_problems
+from mbom.bom.format.spec16 import CONVERTED, DROPPED, REWRITTEN, to_1_6
 from mbom.errors import FormatError
 from mbom.strictjson import Json
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mbom.bom.grammar import Shape, grammar
-from mbom.bom.schema import VERSIONS
+from mbom.bom.format.grammar import Shape, grammar
+from mbom.bom.format.schema import VERSIONS
 
 LINKS = {"#/definitions/refType", "#/definitions/refLinkType"}
 

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from mbom.bom.schema import VERSIONS, load
+from mbom.bom.format.schema import VERSIONS, load
 
 _Schema = dict[str, Any]
 

@@ -11,8 +11,8 @@ from packageurl import PackageURL
 
 from mbom.behaviour.record import JSON_NAME
 from mbom.behaviour.runtime import Runtime
-from mbom.bom.modelcard import BehaviourSummary
 from mbom.bom.properties import properties
+from mbom.bom.sections.modelcard import BehaviourSummary
 from mbom.strictjson import Json
 
 REF = "runtime:"  # what the bom-ref of each component begins with

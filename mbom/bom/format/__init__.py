@@ -1,0 +1,1 @@
+"""CycloneDX as a format: schemas, grammar, lint and validation of anybody's document, and its older version."""
