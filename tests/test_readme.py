@@ -1,7 +1,8 @@
-"""The README speaks of the program that is here: its commands parse, its tables are those of the code."""
+"""The README and the help speak of the program that is here: their commands parse, tables are those of the code."""
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -26,15 +27,45 @@ def of_mbom() -> list[str]:
     return [line for line in shown_commands() if line.startswith("mbom ")]
 
 
+def commands(command: click.Command = cli, name: str = "mbom") -> Iterator[tuple[str, click.Command]]:
+    """Yield every command with what a user types for it."""
+    yield name, command
+    if isinstance(command, click.Group):
+        for inner, held in command.commands.items():
+            yield from commands(held, f"{name} {inner}")
+
+
+COMMANDS = dict(commands())
+
+
+def command_of(line: str) -> str:
+    """Return the command that a line calls, without its arguments."""
+    return max((name for name in COMMANDS if f"{line} ".startswith(f"{name} ")), key=len)
+
+
+def examples(command: click.Command) -> list[str]:
+    """Return the lines that the help of a command shows, without the words that some have behind them."""
+    _, _, shown = (command.help or "").partition("Example")
+    return [re.split(r"\s{2,}", line.strip())[0] for line in shown.splitlines() if line.strip().startswith("mbom ")]
+
+
+HELP = [(name, line) for name, command in COMMANDS.items() for line in examples(command)]
+
+
 def test_the_readme_shows_every_command() -> None:
-    assert {shlex.split(line)[1] for line in of_mbom()} >= set(cli.commands)
+    groups = {name for name, command in COMMANDS.items() if isinstance(command, click.Group)}
+    assert {command_of(line) for line in of_mbom()} == COMMANDS.keys() - groups
 
 
-@pytest.mark.parametrize("line", of_mbom())
+def test_the_help_of_every_command_shows_an_example_of_it() -> None:
+    assert {name for name, line in HELP if command_of(line).startswith(name)} == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("line", [*of_mbom(), *(line for _, line in HELP)])
 def test_a_shown_command_is_one_that_the_program_takes(line: str) -> None:
-    _, name, *arguments = shlex.split(line.replace("<commit>", "a" * 40))
-    command = cli.commands[name]
-    with command.make_context(name, arguments, parent=click.Context(cli)) as context:
+    name = command_of(line)
+    arguments = shlex.split(line.removeprefix(name).replace("<commit>", "a" * 40))
+    with COMMANDS[name].make_context(name, arguments, parent=click.Context(cli)) as context:
         assert context.params
 
 
