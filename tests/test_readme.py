@@ -1,15 +1,20 @@
-"""The README speaks of the program that is here: its commands parse, its tables are those of the code."""
+"""The README and the help speak of the program that is here: their commands parse, tables are those of the code."""
 
+import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from attesting import CREATED, FIXTURE, Scene
 
-from mbom import bundle
-from mbom.cli import cli
+from mbom import bom, bundle
+from mbom.cli import cli, run
 from mbom.errors import MbomError
+from mbom.facts import survey
+from mbom.source import FolderSource
 from mbom.verdict import STEPS
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -26,17 +31,45 @@ def of_mbom() -> list[str]:
     return [line for line in shown_commands() if line.startswith("mbom ")]
 
 
+def commands(command: click.Command = cli, name: str = "mbom") -> Iterator[tuple[str, click.Command]]:
+    """Yield every command with what a user types for it."""
+    yield name, command
+    if isinstance(command, click.Group):
+        for inner, held in command.commands.items():
+            yield from commands(held, f"{name} {inner}")
+
+
+COMMANDS = dict(commands())
+
+
+def command_of(line: str) -> str:
+    """Return the command that a line calls, without its arguments."""
+    return max((name for name in COMMANDS if f"{line} ".startswith(f"{name} ")), key=len)
+
+
+def examples(command: click.Command) -> list[str]:
+    """Return the lines that the help of a command shows, without the words that some have behind them."""
+    _, _, shown = (command.help or "").partition("Example")
+    return [re.split(r"\s{2,}", line.strip())[0] for line in shown.splitlines() if line.strip().startswith("mbom ")]
+
+
+HELP = [(name, line) for name, command in COMMANDS.items() for line in examples(command)]
+
+
 def test_the_readme_shows_every_command() -> None:
-    assert {shlex.split(line)[1] for line in of_mbom()} >= set(cli.commands)
+    groups = {name for name, command in COMMANDS.items() if isinstance(command, click.Group)}
+    assert {command_of(line) for line in of_mbom()} == COMMANDS.keys() - groups
 
 
-@pytest.mark.parametrize("line", of_mbom())
+def test_the_help_of_every_command_shows_an_example_of_it() -> None:
+    assert {name for name, line in HELP if command_of(line).startswith(name)} == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("line", [*of_mbom(), *(line for _, line in HELP)])
 def test_a_shown_command_is_one_that_the_program_takes(line: str) -> None:
-    _, name, *arguments = shlex.split(line.replace("<commit>", "a" * 40))
-    command = cli.commands[name]
-    while isinstance(command, click.Group):
-        command = command.commands[arguments.pop(0)]
-    with command.make_context(name, arguments, parent=click.Context(cli)) as context:
+    name = command_of(line)
+    arguments = shlex.split(line.removeprefix(name).replace("<commit>", "a" * 40))
+    with COMMANDS[name].make_context(name, arguments, parent=click.Context(cli)) as context:
         assert context.params
 
 
@@ -71,3 +104,61 @@ def test_every_measurable_model_type_is_named() -> None:
 
     paragraph = README.partition("Behaviour is measured for these model types:")[2].partition("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", paragraph)) == FAMILIES
+
+
+# ---- what is shown of the output is what is printed ----
+
+
+def shown_output(first: str) -> list[str]:
+    """Return the lines of the one block that begins with ``first``."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    (block,) = (text for text in blocks if text.startswith(first))
+    return [line for line in block.splitlines() if line.strip() != "…"]
+
+
+def test_the_demo_prints_what_is_shown(attested: Scene) -> None:
+    steps = {check.id: f"{check.outcome}  {check.detail}" for check in attested.verify().checks}
+    shown = dict(re.findall(r"^ ?\d+ ([\w-]+) +(\w+  .*)$", "\n".join(shown_output("tiny-gpt-oss ·")), re.MULTILINE))
+    assert shown.keys() == steps.keys()
+    own = {"signature", "behaviour"}  # the key of that day, and a step that is not made here
+    assert {step: line for step, line in shown.items() if step not in own} == {
+        step: line for step, line in steps.items() if step not in own
+    }
+
+
+def test_the_coverage_of_the_bundled_checkpoint_is_what_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = survey(FolderSource(FIXTURE))
+    said = bom.Affidavit(author=bom.Author(name="Example Labs", email="bom@example.org"))
+    path = tmp_path / "bom.json"
+    path.write_bytes(
+        bom.build(
+            inventory=seen.inventory,
+            facts=seen.facts,
+            behaviour=None,
+            tool_version="1",
+            created=CREATED,
+            said=said,
+        )
+    )
+    assert run(["bom", "coverage", str(path), "--standard", "cisa"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    for line in shown_output("2025 Minimum Elements"):
+        assert any(full == line or (line.endswith("…") and full.startswith(line[:-1])) for full in printed), line
+
+
+def test_the_mistakes_of_others_are_told_as_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commit = "6cee5e81ee83917806bbde320786a8fb61efebee"
+    model = {
+        "type": "machine-learning-model",
+        "name": "gpt-oss-20b",
+        "version": commit,
+        "hashes": [{"alg": "SHA-1", "content": commit}],
+        "tags": ["license:apache-2.0"],
+        "licenses": [{"license": {"name": "other"}}],
+    }
+    path = tmp_path / "theirs.cdx.json"
+    path.write_text(json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": [model]}))
+    assert run(["bom", "validate", str(path)]) == 1
+    assert capsys.readouterr().out.splitlines() == shown_output("advice ")

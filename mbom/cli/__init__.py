@@ -31,6 +31,11 @@ def cli() -> None:
 
     Exit status, everywhere: 0 verified or done, 1 refused, 2 wrong usage, 3 could not be checked or done,
     4 authentication, 130 interrupted.
+
+    \b
+    Examples:
+      mbom attest openai/gpt-oss-20b
+      mbom verify gpt-oss-20b.mbom ./models/gpt-oss-20b --key release.pub
     """
 
 

@@ -81,7 +81,7 @@ def attest(
     MODEL is a folder when it exists as one, otherwise org/name on the hub, with an optional @revision.
 
     \b
-    Example:
+    Examples:
       mbom attest openai/gpt-oss-120b
       mbom attest ./models/mine --key release.pem -o mine.mbom
       mbom attest ./models/mine --base gpt-oss-20b.mbom --base-key openai.pub

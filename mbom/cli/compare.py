@@ -34,7 +34,7 @@ def compare(context: click.Context, *, reference: Path, measured: Path, as_json:
     inconclusive.
 
     \b
-    Example:
+    Examples:
       mbom compare mine.record theirs.record
       mbom compare gpt-oss-20b.mbom suspicious.record --json
     """

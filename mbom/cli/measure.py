@@ -51,7 +51,7 @@ def measure(
     nobody can have prepared the answer. Only records of one challenge, of the same files, can be compared.
 
     \b
-    Example:
+    Examples:
       mbom measure ./models/mine
       mbom measure ./models/mine --challenge 5f0c7a12e9 -o answer.record
     """

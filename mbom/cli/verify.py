@@ -62,7 +62,7 @@ def verify(
     bundle's own record is compared with --behaviour only.
 
     \b
-    Example:
+    Examples:
       mbom verify gpt-oss-20b.mbom ./models/gpt-oss-20b --key release.pub --behaviour
       mbom verify mine.mbom ./theirs --key release.pub --challenge 5f0c7a12e9 --reference ./mine
     """

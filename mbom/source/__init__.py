@@ -27,8 +27,9 @@ def open_source(model: str, *, on_bytes: Callable[[str, int], None] | None = Non
     if model and Path(model).is_dir():  # the empty path would be the working directory
         return FolderSource(model)
     repo, at, revision = model.partition("@")
-    if not is_repo(repo) or (at and not revision):
-        kind = "a file" if Path(model).is_file() else "no folder"
+    is_file = Path(model).is_file()  # which may be called like a repository, and is none
+    if is_file or not is_repo(repo) or (at and not revision):
+        kind = "a file" if is_file else "no folder"
         raise SourceError(
             f"{model!r} is {kind} here, and not org/name or org/name@revision of the hub either; name a folder that "
             "holds a checkpoint, or a repository"

@@ -33,6 +33,18 @@ def test_a_bundle_becomes_spdx(home: Path, tmp_path: Path) -> None:
     assert output.read_bytes() == export_spdx(boms.document(data), data)
 
 
+def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(home: Path, tmp_path: Path) -> None:
+    member = tmp_path / reading.MEMBER
+    member.write_bytes(boms.build())
+    done = mbom("bom", "export", "--spec", "1.6", tmp_path, "-o", member, home=home)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "exists; give another path with -o, or --force to replace it" in done.stderr
+    assert member.read_bytes() == boms.build()
+    done = mbom("bom", "export", "--spec", "1.6", tmp_path, "-o", member, "--force", home=home)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(member.read_bytes())["specVersion"] == "1.6"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [

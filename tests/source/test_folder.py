@@ -341,3 +341,11 @@ def test_open_source_says_what_it_expected(model: str) -> None:
 def test_open_source_says_so_when_given_a_file(folder: Path) -> None:
     with pytest.raises(SourceError, match="is a file here"):
         open_source(str(folder / "config.json"))
+
+
+def test_a_file_that_is_called_like_a_repository_is_no_repository(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(SourceError, match="is a file here"):
+        open_source(f"{folder.name}/config.json")

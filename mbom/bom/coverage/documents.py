@@ -120,10 +120,12 @@ def composition_coverage(view: View) -> Answer:
 
 def known_unknowns(view: View) -> Answer:
     """Whether the BOM says what it does not know."""
-    found = [
-        entry["aggregate"]
-        for entry in view.document["compositions"].each()
-        if isinstance(word := entry["aggregate"].value, str) and word.startswith(_INCOMPLETE)
-    ]
-    data = [datum(node.pointer, str(node.value), verified=view.ours) for node in found]
-    return settle(data, lacking="the BOM names no gaps in itself")
+    found = []
+    for entry in view.document["compositions"].each():
+        word = entry["aggregate"].value  # not its text, which is empty where it says that it says nothing
+        if isinstance(word, str) and word.startswith(_INCOMPLETE):
+            of = [f"{kind} of {ref.text}" for kind in ("assemblies", "dependencies") for ref in entry[kind].each()]
+            found.append(
+                datum(entry["aggregate"].pointer, f"{word}: {', '.join(of)}" if of else word, verified=view.ours)
+            )
+    return settle(found, lacking="the BOM names no gaps in itself")

@@ -212,10 +212,14 @@ def licence(view: View) -> Answer:
     disagree = view.stated(primary.named("licence:disagreement"))
     texts = {text for _, text in detected} if view.ours and not disagree else set()
     data = [datum(node.pointer, text, verified=text in texts) for node, text in _licences(primary["licenses"])]
-    data += [datum(node.pointer, text, verified=view.ours and not disagree) for node, text in detected]
+    data += [datum(node.pointer, f"{text} (detected)", verified=view.ours and not disagree) for node, text in detected]
+    openness = [
+        datum(node.pointer, f"openness class: {node.text}", verified=view.ours)
+        for node in primary.named("openness:class")
+    ]
     return settle(
         data,
-        also=[*disagree, *view.computed(primary.named("openness:class"))],
+        also=[*disagree, *openness],
         lacking="the BOM names no licence",
         mind="what is declared and what the texts say disagree" if disagree else "",
     )

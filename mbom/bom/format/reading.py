@@ -1,5 +1,6 @@
 """Reading a BOM from the disk: that of a bundle, or anybody's file."""
 
+import codecs
 import os
 import stat
 from pathlib import Path
@@ -29,6 +30,8 @@ def read_document(path: Path) -> tuple[bytes, dict[str, Json]]:
     """
     data = _read(path)
     name = plain(str(path))
+    if data[:64].removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<"):
+        raise FormatError(f"{name}: XML or HTML, and CycloneDX is read in JSON only")
     document = strictjson.loads(data, what=name, limit=BOM_LIMIT)
     if not isinstance(document, dict) or document.get("bomFormat") != "CycloneDX":
         raise FormatError(f"{name}: not a CycloneDX document: it has no member bomFormat that says CycloneDX")

@@ -10,7 +10,13 @@ from mbom.cli.bom.validate import validate
 
 @click.group()
 def bom() -> None:
-    """Read, check and convert the BOM of a bundle, or anybody's."""
+    """Read, check and convert the BOM of a bundle, or anybody's.
+
+    \b
+    Examples:
+      mbom bom validate gpt-oss-20b.mbom
+      mbom bom coverage model.cdx.json --standard cisa
+    """
 
 
 for command in (coverage_command, form_command, validate, export):

@@ -17,14 +17,14 @@ SHOWN = 6  # values of one element; --json has them all
 
 
 @click.command("coverage")
-@click.argument("source", type=options.PATH)
+@click.argument("bom", type=options.PATH)
 @click.option("--standard", "key", type=click.Choice(KEYS), help="One list only. [default: all]")
 @options.as_json
 @options.quiet
-def coverage_command(*, source: Path, key: str | None, as_json: bool, quiet: bool) -> None:
+def coverage_command(*, bom: Path, key: str | None, as_json: bool, quiet: bool) -> None:
     """Show what a BOM says of each thing that regulators ask for.
 
-    SOURCE is a bundle or a CycloneDX BOM of any make in JSON. The lists are the G7's for AI (g7), those of CISA (cisa)
+    BOM is a bundle or a CycloneDX file of any make in JSON. The lists are the G7's for AI (g7), those of CISA (cisa)
     and NTIA (ntia), and the EU's Model Documentation Form (gpai). Each element is verified (mbom computed it, or the
     BOM shows it), declared (somebody's word), not disclosed, or not applicable. Exit status 0, whatever is missing.
 
@@ -33,7 +33,7 @@ def coverage_command(*, source: Path, key: str | None, as_json: bool, quiet: boo
       mbom bom coverage gpt-oss-20b.mbom --standard g7
     """
     display = Display(quiet=quiet)
-    data, document = read_document(source)
+    data, document = read_document(bom)
     found = coverage(document, (key,) if key else KEYS)
     if as_json:
         about: dict[str, Json] = {"sha256": sha256(data), "specVersion": document["specVersion"]}

@@ -9,8 +9,9 @@ from mbom.bom.format.reading import read_document
 from mbom.bom.format.spec16 import DROPPED, REWRITTEN, to_1_6
 from mbom.bom.spdx import export_spdx
 from mbom.cli import options
+from mbom.cli.bom.writing import write
 from mbom.cli.console import Display, shown
-from mbom.errors import StorageError, UsageError
+from mbom.errors import UsageError
 from mbom.strictjson import Json
 
 
@@ -19,13 +20,14 @@ from mbom.strictjson import Json
 @click.option("-o", "--output", type=options.PATH, required=True, help="The file to write.")
 @click.option("--spec", type=click.Choice(["1.6"]), help="Write CycloneDX of this version.")
 @click.option("--spdx", is_flag=True, help="Write SPDX 3.0.1 in JSON-LD, with its AI and dataset profiles.")
+@click.option("--force", is_flag=True, help="Replace the file that is there.")
 @options.quiet
-def export(*, bom: Path, output: Path, spec: str | None, spdx: bool, quiet: bool) -> None:
+def export(*, bom: Path, output: Path, spec: str | None, spdx: bool, force: bool, quiet: bool) -> None:
     """Write a BOM in another form.
 
-    BOM is a CycloneDX 1.7 file in JSON, or a bundle; --spdx takes an ML-BOM of any version and make. What CycloneDX 1.6
+    BOM is a bundle or a CycloneDX 1.7 file in JSON; --spdx takes an ML-BOM of any version and make. What CycloneDX 1.6
     has no place for is dropped, and properties of the document say what that was. SPDX keeps the properties of models
-    as annotations and has no place for declarations and citations. A file that exists is replaced.
+    as annotations and has no place for declarations and citations.
 
     \b
     Examples:
@@ -37,10 +39,8 @@ def export(*, bom: Path, output: Path, spec: str | None, spdx: bool, quiet: bool
         raise UsageError("one form is exported at a time, and none was named or two; give --spec 1.6 or --spdx")
     data, document = read_document(bom)
     converted = None if spdx else to_1_6(document)
-    try:
-        output.write_bytes(export_spdx(document, data) if converted is None else strictjson.pretty(converted))
-    except OSError as error:
-        raise StorageError(f"{output}: {error.strerror}") from error
+    written = export_spdx(document, data) if converted is None else strictjson.pretty(converted)
+    write(output, written, force=force)
     if converted is not None:
         _tell_losses(display, converted)
     display.data(shown(output))

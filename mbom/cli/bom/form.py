@@ -7,20 +7,21 @@ import click
 from mbom.bom.coverage.form import gpai_form
 from mbom.bom.format.reading import read_document
 from mbom.cli import options
-from mbom.cli.console import Display
-from mbom.errors import StorageError, UsageError
+from mbom.cli.bom.writing import write
+from mbom.cli.console import Display, shown
+from mbom.errors import UsageError
 
 
 @click.command("form")
-@click.argument("source", type=options.PATH)
+@click.argument("bom", type=options.PATH)
 @click.option("--gpai", is_flag=True, help="The EU's Model Documentation Form for general-purpose AI models.")
 @click.option("-o", "--output", type=options.PATH, help="Where to write it. [default: standard output]")
 @click.option("--force", is_flag=True, help="Replace the file that is there.")
 @options.quiet
-def form_command(*, source: Path, gpai: bool, output: Path | None, force: bool, quiet: bool) -> None:
+def form_command(*, bom: Path, gpai: bool, output: Path | None, force: bool, quiet: bool) -> None:
     """Write a regulator's form as Markdown, filled in as far as a BOM goes.
 
-    SOURCE is a bundle or a CycloneDX BOM of any make in JSON. What the BOM does not say is "not disclosed"; the
+    BOM is a bundle or a CycloneDX file of any make in JSON. What the BOM does not say is "not disclosed"; the
     provider completes and signs the form.
 
     \b
@@ -30,15 +31,9 @@ def form_command(*, source: Path, gpai: bool, output: Path | None, force: bool, 
     if not gpai:
         raise UsageError("which form? --gpai is the one that mbom knows")
     display = Display(quiet=quiet)
-    text = gpai_form(*read_document(source))
+    text = gpai_form(*read_document(bom))
     if output is None:
         display.data(text)
         return
-    try:
-        with output.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise UsageError(f"{output} exists; give another path with -o, or --force to replace it") from error
-    except OSError as error:
-        raise StorageError(f"{output}: nothing written: {error.strerror}") from error
-    display.line(f"{output}: to be completed and signed by the provider")
+    write(output, text.encode(), force=force)
+    display.line(f"{shown(output)}: to be completed and signed by the provider")

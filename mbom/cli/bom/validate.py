@@ -19,9 +19,9 @@ from mbom.cli.console import Display
 def validate(context: click.Context, *, bom: Path, as_json: bool, quiet: bool) -> None:
     """Check anybody's BOM: strict JSON, the schema of its version, and what schemas cannot check.
 
-    BOM is a CycloneDX file in JSON (1.5, 1.6 or 1.7) or a bundle. Every problem is printed with its JSON pointer.
-    Nothing is compared with a checkpoint; that is `mbom verify`. Exit status: 0, or 1 when the BOM is wrong; advice
-    does not change it.
+    BOM is a bundle or a CycloneDX file of any make in JSON: 1.5, 1.6 or 1.7. Every problem is printed with its JSON
+    pointer. Nothing is compared with a checkpoint; that is `mbom verify`. Exit status: 0, or 1 when the BOM is wrong;
+    advice does not change it.
 
     \b
     Example:

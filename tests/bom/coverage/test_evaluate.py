@@ -361,6 +361,17 @@ def test_parts_that_nobody_calls_complete_are_somebodys_word() -> None:
     assert found["cisa", "Known-Unknowns"] is VERIFIED
 
 
+def test_a_gap_is_named_with_the_component_that_has_it_and_a_detected_licence_says_so() -> None:
+    found = answered(boms.document(boms.build()))
+    assert [item.value for item in found["cisa", "Known-Unknowns"].answer.data] == [
+        f"unknown: dependencies of pkg:huggingface/openai/gpt-oss-20b@{boms.REVISION}",
+        "unknown: assemblies of base:openai/gpt-oss-base, assemblies of dataset:org/corpus",
+    ]
+    shown = [item.value for item in found["cisa", "License"].answer.data]
+    assert shown[0] == "Apache-2.0"
+    assert shown[-1].startswith("openness class: ")
+
+
 def test_a_security_standard_counts_once_somebody_attests_it() -> None:
     changed = full()
     model(changed)["externalReferences"].pop()

@@ -59,7 +59,8 @@ SPECIAL: dict[str, tuple[Callable[[Path], None], str]] = {
     "a pipe, which would block": (fifo, "a special file"),
     "one byte too many": (sparse, f"larger than {BOM_LIMIT} bytes"),
     "a key twice": (holding(SMALL[:-1] + b', "version": 2}'), "occurs twice"),
-    "not JSON": (holding(b"<bom/>"), "not JSON"),
+    "not JSON": (holding(b"[1,"), "not JSON"),
+    "XML": (holding(b'\xef\xbb\xbf<?xml version="1.0"?>\n<bom/>'), "XML or HTML, and CycloneDX is read in JSON only"),
     "a list": (holding(b"[]"), "not a CycloneDX document"),
     "SPDX": (holding(b'{"spdxVersion": "SPDX-2.3"}'), "not a CycloneDX document"),
     "a version that is a number": (
