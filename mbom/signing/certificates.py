@@ -70,8 +70,10 @@ class CertificateVerifier:
         Raises:
             KeyFileError: when none of the certificates is a root.
         """
-        self._roots = [item for item in certificates if _is_root(item)]
-        self._between = [item for item in certificates if item not in self._roots]
+        self._roots: list[x509.Certificate] = []
+        self._between: list[x509.Certificate] = []
+        for item in certificates:
+            (self._roots if _is_root(item) else self._between).append(item)
         if not self._roots:
             raise KeyFileError("none of the certificates to trust is a root, one that it is itself the issuer of")
         self._name = identity
@@ -90,7 +92,8 @@ class CertificateVerifier:
     @property
     def identity(self) -> str:
         """The name and the roots, such as ``release@example.com, certified under CN=Example Root``."""
-        return f"{self._name}, certified under {' or '.join(_called(root) for root in self._roots)}"
+        roots = [_called(root) for root in self._roots]
+        return f"{self._name}, certified under {' or '.join(roots) if len(roots) < 4 else f'one of {len(roots)} roots'}"
 
     def verify_statement(self, bundle: bytes, *, predicate_type: str, what: str = "bundle") -> Statement:
         """See ``Verifier``."""

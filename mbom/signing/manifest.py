@@ -76,7 +76,12 @@ class Manifest:
 
     def is_ignored(self, name: str) -> bool:
         """Tell whether the signer left out the file ``name``; the tool's defaults count whether listed or not."""
-        return any(name == path or name.startswith(f"{path}/") for path in (*self.ignored, *LEFT_OUT))
+        return not _paths(name.split("/")).isdisjoint((*self.ignored, *LEFT_OUT))
+
+
+def _paths(parts: Sequence[str]) -> set[str]:
+    """Return the path that ``parts`` spell, and those of the folders that it lies in."""
+    return {"/".join(parts[:length]) for length in range(1, len(parts) + 1)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -232,6 +232,7 @@ def read_signature(path: Path) -> bytes:
 
 
 def _is_loaded(file: Advertised) -> bool:
+    """Tell whether a loader would use a file; an empty one gives it nothing."""
     kinds = LOADED_ANYWHERE if oms.is_left_out(file.name) else LOADED
     return file.size > 0 and role(file.name) in kinds
 

@@ -1,6 +1,7 @@
 """Trust by certificate: what leads to a root and may sign, and every way in which it may not."""
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,7 @@ from pki import (
 )
 
 from mbom.digest import sha256
-from mbom.errors import FormatError, KeyFileError, SignatureError
+from mbom.errors import FormatError, KeyFileError, RefusedError, SignatureError
 from mbom.signing import CertificateVerifier, KeyVerifier, LocalSigner, oms
 from mbom.signing.certificates import load_certificates
 from mbom.signing.dsse import decode, encode
@@ -41,7 +42,8 @@ STRANGER = issue("Example Root")  # of the same name, with another key
 
 
 def leaf(under: Holder = BETWEEN, *, name: str = "Release", **changes: Any) -> Holder:
-    return issue(name, **({"under": under, "extensions": SIGNING} | changes))
+    given: dict[str, Any] = {"under": under, "extensions": SIGNING} | changes
+    return issue(name, **given)
 
 
 def verifier(*roots: Holder, identity: str = SIGNER, at: datetime | None = None) -> CertificateVerifier:
@@ -339,3 +341,19 @@ def test_a_root_s_own_signature_is_checked() -> None:
     forged = issue("Example Root", issuer_key=STRANGER.key)
     with pytest.raises(KeyFileError, match="is a root"):
         CertificateVerifier([forged.certificate], identity=SIGNER)
+
+
+def test_no_flipped_bit_of_a_bundle_goes_unnoticed() -> None:
+    sound = signed_under(STATEMENT, leaf())
+    by, choose = verifier(), random.Random(11)
+    by.verify_oms(sound)
+    for _ in range(600):
+        bent = bytearray(sound)
+        bent[choose.randrange(len(bent))] ^= 1 << choose.randrange(8)
+        with pytest.raises(RefusedError):
+            by.verify_oms(bytes(bent))
+
+
+def test_many_roots_are_counted() -> None:
+    by = verifier(ROOT, STRANGER, issue("Third"), issue("Fourth"))
+    assert by.identity == f"{SIGNER}, certified under one of 4 roots"
