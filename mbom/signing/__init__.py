@@ -7,12 +7,12 @@ from mbom.signing.manifest import Manifest
 from mbom.signing.oms import OmsManifest
 from mbom.signing.signer import LocalSigner, Signer
 from mbom.signing.statement import Statement, Subject
-from mbom.signing.unverified import Claims, claims
+from mbom.signing.unverified import Claimed, claimed
 from mbom.signing.verifier import KeyVerifier, Verifier
 
 __all__ = [
     "CertificateVerifier",
-    "Claims",
+    "Claimed",
     "KeyVerifier",
     "LocalSigner",
     "Manifest",
@@ -22,7 +22,7 @@ __all__ = [
     "Statement",
     "Subject",
     "Verifier",
-    "claims",
+    "claimed",
     "default_key",
     "generate",
     "load_public",

@@ -18,7 +18,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy,
 
 from mbom.digest import is_sha256
 from mbom.errors import FormatError, KeyFileError, SignatureError
-from mbom.signing import manifest, oms, sigstorebundle, statement
+from mbom.signing import chainbundle, manifest, oms, statement
 from mbom.signing.dsse import Envelope
 from mbom.signing.keys import PublicKey, supported
 from mbom.signing.oms import OmsManifest
@@ -120,7 +120,7 @@ class CertificateVerifier:
         return oms.interpret(self.verify_statement(bundle, predicate_type=oms.PREDICATE_TYPE, what=what), what=what)
 
     def _read(self, bundle: bytes, what: str) -> tuple[PublicKey, Envelope | MessageSignature]:
-        read = sigstorebundle.read_chain(bundle, what=what)
+        read = chainbundle.read(bundle, what=what)
         try:
             chain = [_loaded(data, what) for data in read.certificates]
             return self._signer(chain[0], chain[1:], what), read.content

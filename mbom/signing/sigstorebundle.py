@@ -1,4 +1,4 @@
-"""Sigstore bundles v0.3 signed with a plain key or under a certificate: an envelope, or a message signature.
+"""Sigstore bundles v0.3 whose signature was made with a plain key: an envelope, or a message signature.
 
 Source: https://github.com/sigstore/protobuf-specs (sigstore_bundle.proto, sigstore_common.proto), in the JSON form
 of protocol buffers.
@@ -15,7 +15,6 @@ from mbom.strictjson import Fields, Json
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 BUNDLE_LIMIT = 64 << 20  # bytes; a statement about 100,000 files takes 20 MB, base64 included
-CHAIN_LIMIT = 10  # certificates; code signing takes three, a cross-signed root one more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +30,6 @@ class KeyBundle:
     """A bundle signed with a key. ``hint`` names that key, is not authenticated, and may be missing."""
 
     hint: str | None
-    content: Envelope | MessageSignature
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChainBundle:
-    """A bundle signed under a certificate: the signer's, then those that lead towards a root, each in DER."""
-
-    certificates: tuple[bytes, ...]
     content: Envelope | MessageSignature
 
 
@@ -71,42 +62,19 @@ def read(data: bytes, *, what: str) -> KeyBundle:
     top = Fields(strictjson.loads(data, what=what, limit=BUNDLE_LIMIT, floats=False), what)
     top.constant("mediaType", MEDIA_TYPE)
     hint = _hint(top.object("verificationMaterial"), what)
-    content = _content(top, what)
+    content = read_content(top)
     top.end()
     return KeyBundle(hint=hint, content=content)
 
 
-def read_chain(data: bytes, *, what: str) -> ChainBundle:
-    """Read a bundle signed under a certificate, as strictly as ``read``; whether to trust the chain is not asked here.
+def read_content(top: Fields) -> Envelope | MessageSignature:
+    """Take what is signed from a bundle: exactly one of an envelope and a message signature.
 
     Raises:
-        FormatError: on anything malformed or unknown.
-        SignatureError: when the bundle carries a key, or a keyless certificate, in place of a chain.
+        FormatError: when there is none, or both, or it is malformed.
     """
-    top = Fields(strictjson.loads(data, what=what, limit=BUNDLE_LIMIT, floats=False), what)
-    top.constant("mediaType", MEDIA_TYPE)
-    material = top.object("verificationMaterial")
-    for name, signed_with in (("publicKey", "a plain key"), ("certificate", "a keyless certificate")):
-        if material.has(name):
-            raise SignatureError(f"{what}: signed with {signed_with}, and what is trusted here is a certificate chain")
-    chain = material.object("x509CertificateChain")
-    entries = chain.objects("certificates")
-    chain.end()
-    if not 1 <= len(entries) <= CHAIN_LIMIT:
-        raise FormatError(f"{what}: a chain of {len(entries)} certificates, 1 to {CHAIN_LIMIT} are allowed")
-    certificates = []
-    for entry in entries:
-        certificates.append(dsse.decode(entry.text("rawBytes"), what=f"{entry.what}: rawBytes"))
-        entry.end()
-    _nothing_else(material, "a certificate chain", what)
-    content = _content(top, what)
-    top.end()
-    return ChainBundle(certificates=tuple(certificates), content=content)
-
-
-def _content(top: Fields, what: str) -> Envelope | MessageSignature:
     if top.has("dsseEnvelope") == top.has("messageSignature"):
-        raise FormatError(f"{what}: exactly one of 'dsseEnvelope' and 'messageSignature' belongs in a bundle")
+        raise FormatError(f"{top.what}: exactly one of 'dsseEnvelope' and 'messageSignature' belongs in a bundle")
     if top.has("dsseEnvelope"):
         return Envelope.from_fields(top.object("dsseEnvelope"))
     return _message(top.object("messageSignature"))
@@ -126,14 +94,10 @@ def _hint(material: Fields, what: str) -> str | None:
         hint = stated
         key.optional_text("keyDetails")  # the algorithm in words; the trusted key decides on that
     key.end()
-    _nothing_else(material, "a plain key", what)
-    return hint or None  # protocol buffers do not tell an empty string from a missing one
-
-
-def _nothing_else(material: Fields, signed_with: str, what: str) -> None:
     if material.has("tlogEntries") and material.array("tlogEntries"):
-        raise FormatError(f"{what}: log entries beside {signed_with}, which are not checked and so not accepted")
+        raise FormatError(f"{what}: log entries beside a plain key, which are not checked and so not accepted")
     material.end()
+    return hint or None  # protocol buffers do not tell an empty string from a missing one
 
 
 def _message(fields: Fields) -> MessageSignature:

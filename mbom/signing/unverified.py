@@ -22,14 +22,14 @@ _MATERIALS: dict[str, Material] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claims:
+class Claimed:
     """What a bundle says that it is signed with, and its statement's predicate type; None for a file's signature."""
 
     material: Material
     predicate_type: str | None
 
 
-def claims(data: bytes, *, what: str) -> Claims:
+def claimed(data: bytes, *, what: str) -> Claimed:
     """Look into a bundle without verifying it.
 
     Raises:
@@ -44,7 +44,7 @@ def claims(data: bytes, *, what: str) -> Claims:
     if top.has("dsseEnvelope") == top.has("messageSignature"):
         raise FormatError(f"{what}: exactly one of 'dsseEnvelope' and 'messageSignature' belongs in a bundle")
     if top.has("messageSignature"):
-        return Claims(material=named[0], predicate_type=None)
+        return Claimed(material=named[0], predicate_type=None)
     envelope = Envelope.from_fields(top.object("dsseEnvelope"))
     payload = Fields(strictjson.loads(envelope.unverified_payload, what=f"{what}: statement"), f"{what}: statement")
-    return Claims(material=named[0], predicate_type=payload.text("predicateType"))
+    return Claimed(material=named[0], predicate_type=payload.text("predicateType"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from mbom.errors import FormatError, RefusedError, StorageError
 from mbom.inventory import ScanProgress
 from mbom.inventory.roles import CHAT_TEMPLATE, CODE, CONFIG, INDEX, TOKENIZER, WEIGHTS, role
-from mbom.signing import Claims, Manifest, Statement, Verifier, claims, manifest, oms
+from mbom.signing import Claimed, Manifest, Statement, Verifier, claimed, manifest, oms
 from mbom.signing.manifest import Hashing, SignedFile
 from mbom.signing.sigstorebundle import BUNDLE_LIMIT
 from mbom.source import Advertised, Source
@@ -49,7 +49,7 @@ class SignatureProcedure:
         self.allow_legacy = allow_legacy
         self.on_scan = on_scan
         self.data = b""  # step 1
-        self.claims: Claims | None = None  # step 1; claims are not vouched for, they choose the question
+        self.claims: Claimed | None = None  # step 1; claims are not vouched for, they choose the question
         self.signer: str | None = None  # step 2
         self.statement: Statement | None = None  # step 2
         self.file_digest: str | None = None  # step 2: the SHA-256 of the one signed file
@@ -67,7 +67,7 @@ class SignatureProcedure:
     def bundle(self) -> str:
         """Strict JSON with one signature over one statement or file, of a format that is taken."""
         self.data = read_signature(self.path)
-        found = claims(self.data, what=self.what)
+        found = claimed(self.data, what=self.what)
         kind = found.predicate_type
         if kind is None:
             if not isinstance(self.checkpoint, Path):
@@ -104,7 +104,7 @@ class SignatureProcedure:
         self.signer = self.verifier.identity
         return self.signer
 
-    def _claims(self) -> Claims:
+    def _claims(self) -> Claimed:
         if self.claims is None:
             raise Skip("the signature could not be read")
         return self.claims

@@ -295,6 +295,10 @@ MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "a member more in the chain": (lambda m: m["x509CertificateChain"].update(roots=[]), "unknown member 'roots'"),
     "log entries": (lambda m: m.update(tlogEntries=[{}]), "log entries beside a certificate chain"),
+    "timestamps": (
+        lambda m: m.update(timestampVerificationData={"rfc3161Timestamps": [{"signedTimestamp": "AAAA"}]}),
+        "timestamps beside a certificate chain",
+    ),
     "a member more": (lambda m: m.update(publicKeys=[]), "unknown member 'publicKeys'"),
 }
 

@@ -5,7 +5,7 @@ import pytest
 from pki import digest_under, issue, signed_under
 
 from mbom.errors import FormatError
-from mbom.signing import Claims, LocalSigner, claims, oms
+from mbom.signing import Claimed, LocalSigner, claimed, oms
 
 STATEMENT = oms.build("tiny", [("a", "00" * 32)])
 
@@ -21,7 +21,7 @@ def test_a_bundle_says_what_it_is_signed_with_and_what_it_states(signer: LocalSi
         (digest_under("00" * 32, root), "certificate chain", None),
         (json.dumps(keyless).encode(), "keyless certificate", oms.PREDICATE_TYPE),
     ):
-        assert claims(data, what="b") == Claims(material=material, predicate_type=kind)  # type: ignore[arg-type]
+        assert claimed(data, what="b") == Claimed(material=material, predicate_type=kind)  # type: ignore[arg-type]
 
 
 def edited(signer: LocalSigner, **changes: Any) -> bytes:
@@ -68,4 +68,4 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_bundle_that_contradicts_itself_is_refused(case: str, signer: LocalSigner) -> None:
     changes, said = REFUSED[case]
     with pytest.raises(FormatError, match=said):
-        claims(edited(signer, **changes), what="b")
+        claimed(edited(signer, **changes), what="b")
