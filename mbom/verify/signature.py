@@ -122,10 +122,12 @@ class SignatureProcedure:
         else:
             check_names((file.name for file in found.files), what=self.what)
         self.listed = found
-        also = (
-            ", in the deprecated format" if found.legacy else ", by a signer who followed links" if found.links else ""
-        )
-        return f"{count(len(found.files), 'file')} by {found.hashing}{also}"
+        notes = [f"{count(len(found.files), 'file')} by {found.hashing}"]
+        if found.legacy:
+            notes.append("in the deprecated format")
+        if found.links:
+            notes.append("by a signer who followed links")
+        return ", ".join(notes)
 
     def _check_single(self, found: Manifest, name: str) -> None:
         """Refuse a list that is not of the one file that the caller named."""
@@ -183,8 +185,8 @@ class SignatureProcedure:
         )
 
     def _own(self, source: Source, unsigned: Mapping[str, Advertised], hashing: Hashing) -> list[str]:
-        """Name the copies of the signature itself, which no signature can cover."""
-        alike = [name for name, file in unsigned.items() if file.size == len(self.data)]
+        """Name the copies of the signature itself, which no signature can cover; under a loader's name it is none."""
+        alike = [name for name, file in unsigned.items() if file.size == len(self.data) and role(name) not in LOADED]
         own = digests_of_bytes(self.data, hashing=hashing)
         found = digests_of(source, alike, hashing=hashing, progress=None) if alike else {}
         return [name for name in alike if found[name] == own]

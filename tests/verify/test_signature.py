@@ -164,7 +164,7 @@ def test_a_signed_file_of_a_tool_s_own_storage_is_said_to_be_unread(model: Path,
 # ---- the signature in the model's own folder ----
 
 
-@pytest.mark.parametrize("name", ["model.sig", "claims.json", "sub/anything.bin"])
+@pytest.mark.parametrize("name", ["model.sig", "claims.json", "sub/model.sig"])
 def test_copies_of_the_signature_itself_need_no_signature(name: str, model: Path, tmp_path: Path) -> None:
     signature = sign(tmp_path / "model.sig", predicate(FILES))
     (model / name).parent.mkdir(exist_ok=True)
@@ -175,6 +175,22 @@ def test_copies_of_the_signature_itself_need_no_signature(name: str, model: Path
     changed[-1] ^= 1
     (model / name).write_bytes(changed)
     assert failure(verify(signature, model)).startswith(f"files: {name} in the checkpoint is not signed")
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "model-2.safetensors", "modeling.py"])
+def test_a_copy_of_the_signature_under_a_name_that_loaders_read_is_an_unsigned_file(
+    name: str, model: Path, tmp_path: Path
+) -> None:
+    signature = sign(tmp_path / "model.sig", predicate(FILES))
+    shutil.copy(signature, model / name)
+    assert failure(verify(signature, model)).startswith(f"files: {name} in the checkpoint is not signed")
+
+
+def test_a_signer_who_followed_links_is_told(model: Path, tmp_path: Path) -> None:
+    value = json.loads(predicate(FILES))
+    value["predicate"]["serialization"]["allow_symlinks"] = True
+    verdict = verify(sign(tmp_path / "model.sig", json.dumps(value).encode()), model)
+    assert verdict.checks[2].detail == "3 files by sha256, by a signer who followed links"
 
 
 def test_another_signature_beside_is_an_unsigned_file(model: Path) -> None:
