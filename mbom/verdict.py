@@ -7,6 +7,7 @@ from mbom.behaviour.compare import Comparison
 from mbom.strictjson import Json
 
 SCHEMA = "urn:mbom:verdict:v1"
+SIGNATURE_SCHEMA = "urn:mbom:signature-verdict:v1"
 
 # The steps of the procedure, in order. The ids are public: reports, policies, tests and scripts quote them.
 STEPS = (
@@ -23,6 +24,9 @@ STEPS = (
     "expectation",
     "challenge",
 )
+
+# The steps for a signature that is no part of a bundle; as public as the others.
+SIGNATURE_STEPS = ("bundle", "signature", "manifest", "files", "ignored")
 
 Outcome = Literal["PASS", "FAIL", "SKIP"]
 
@@ -57,11 +61,10 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """Every check in the order of ``STEPS``, and the model that the signed statement names, where one was verified."""
+class Checked:
+    """Checks in order, and what they amount to."""
 
     checks: tuple[Check, ...]
-    model: dict[str, Json] | None
 
     @property
     def outcome(self) -> Literal["verified", "refused", "incomplete"]:
@@ -77,6 +80,19 @@ class Verdict:
         """The exit status for scripts: 0 verified, 1 refused, 3 incomplete."""
         return {"verified": 0, "refused": 1, "incomplete": 3}[self.outcome]
 
+    @property
+    def reservation(self) -> str:
+        """What a ``verified`` does not speak of, in words after "except"; empty when there is nothing."""
+        unchecked = [check.id for check in self.checks if check.outcome == "SKIP"]
+        return f"what was not asked for: {', '.join(unchecked)}" if unchecked else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict(Checked):
+    """Every check in the order of ``STEPS``, and the model that the signed statement names, where one was verified."""
+
+    model: dict[str, Json] | None
+
     def to_dict(self) -> dict[str, Json]:
         """Return the verdict as JSON, as ``schemas/verdict.schema.json`` describes it."""
         return {
@@ -84,5 +100,43 @@ class Verdict:
             "outcome": self.outcome,
             "exit_code": self.exit_code,
             "model": self.model,
+            "checks": [check.to_dict() for check in self.checks],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignatureVerdict(Checked):
+    """Every check in the order of ``SIGNATURE_STEPS``, and what was verified of the signature.
+
+    Attributes:
+        signer: whose signature holds; None where none does.
+        model: the name and digest in the verified statement; the name is the signer's, and binds nothing.
+        files: how many files are the signed ones.
+        ignored: the files at hand that the signature does not cover, all of them.
+    """
+
+    signer: str | None
+    model: dict[str, Json] | None
+    files: int
+    ignored: tuple[str, ...]
+
+    @property
+    def reservation(self) -> str:
+        """See ``Checked``: the files that the signature does not cover."""
+        if not self.ignored:
+            return ""
+        more = f" and {len(self.ignored) - 1} more" if len(self.ignored) > 1 else ""
+        return f"what the signature does not cover: {self.ignored[0]}{more}"
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return the verdict as JSON, as ``schemas/signature-verdict.schema.json`` describes it."""
+        return {
+            "schema": SIGNATURE_SCHEMA,
+            "outcome": self.outcome,
+            "exit_code": self.exit_code,
+            "signer": self.signer,
+            "model": self.model,
+            "files": self.files,
+            "ignored": list(self.ignored),
             "checks": [check.to_dict() for check in self.checks],
         }

@@ -22,7 +22,7 @@ from mbom.bom.format.problems import Problem
 from mbom.engine import MeasureProgress
 from mbom.inventory import Finding, ScanProgress
 from mbom.printable import printable
-from mbom.verdict import Verdict
+from mbom.verdict import Checked
 
 COLOURS = {
     "PASS": "green",
@@ -120,7 +120,7 @@ class Display:
                 )
             )
 
-    def verdict(self, verdict: Verdict) -> None:
+    def verdict(self, verdict: Checked) -> None:
         """Print the checks, a line each, and the outcome as the last line."""
         for number, check in enumerate(verdict.checks, start=1):
             self.out.print(
@@ -236,7 +236,7 @@ class MeasureDisplay:
             yield f"{duration(report.seconds_left)} left"
 
 
-def conclusion(verdict: Verdict) -> str:
+def conclusion(verdict: Checked) -> str:
     """Return the sentence under the table."""
     if verdict.outcome == "refused":
         first, *others = (check for check in verdict.checks if check.outcome == "FAIL")
@@ -246,8 +246,7 @@ def conclusion(verdict: Verdict) -> str:
     if verdict.outcome == "incomplete":
         first = next(check for check in verdict.checks if check.outcome == "SKIP" and check.asked)
         return f"INCOMPLETE: {first.id}: {first.detail}"
-    unchecked = [check.id for check in verdict.checks if check.outcome == "SKIP"]
-    return "VERIFIED" + (f", except what was not asked for: {', '.join(unchecked)}" if unchecked else "")
+    return "VERIFIED" + (f", except {verdict.reservation}" if verdict.reservation else "")
 
 
 def shown(path: Path) -> str:

@@ -10,7 +10,7 @@ import click
 from mbom import bundle as bundles
 from mbom import engine
 from mbom import verify as verb
-from mbom.cli import folders, options, trust
+from mbom.cli import folders, options, signatures, trust
 from mbom.cli.console import Display
 from mbom.cli.summary import Announced
 from mbom.digest import GIT_HEX
@@ -22,6 +22,18 @@ from mbom.source import open_source
 @click.argument("bundle", type=options.PATH)
 @click.argument("checkpoint", required=False)
 @click.option("--key", type=options.PATH, help="The signer's public key in PEM. [default: your own]")
+@click.option("--signature", type=options.PATH, metavar="FILE", help="Check this signature instead of a bundle.")
+@click.option(
+    "--certificate-chain",
+    type=options.PATH,
+    multiple=True,
+    metavar="FILE",
+    help="Trust these roots, in PEM, in place of a key.",
+)
+@click.option(
+    "--certificate-identity", metavar="NAME", help="Demand this email, URI, DNS or common name of the signer."
+)
+@click.option("--allow-legacy", is_flag=True, help="With --signature, take the format of model-signing 0.2 too.")
 @click.option("--behaviour", is_flag=True, help="Run the behaviour pass again and compare.")
 @click.option("--challenge", metavar="NONCE", help="Measure CHECKPOINT and --reference under a nonce, and compare.")
 @click.option("--reference", metavar="OTHER", help="A copy that you trust, or a record that answers the same NONCE.")
@@ -40,6 +52,10 @@ def verify(
     bundle: Path,
     checkpoint: str | None,
     key: Path | None,
+    signature: Path | None,
+    certificate_chain: tuple[Path, ...],
+    certificate_identity: str | None,
+    allow_legacy: bool,
     behaviour: bool,
     challenge: str | None,
     reference: str | None,
@@ -52,7 +68,7 @@ def verify(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Check a bundle, and a checkpoint against it.
+    """Check a bundle, and a checkpoint against it; or a signature by itself.
 
     CHECKPOINT is a folder, a snapshot folder of the hub's cache, or org/name@revision. Without it, only the bundle
     itself is checked. Exit status: 0 verified, 1 refused, 3 something could not be checked.
@@ -61,17 +77,28 @@ def verify(
     nonce that you make up. OTHER is a checkpoint too, or a record that `mbom measure --challenge NONCE` wrote. The
     bundle's own record is compared with --behaviour only.
 
+    With --signature, there is no bundle: the one argument is the CHECKPOINT that an OpenSSF Model Signing file
+    (model.sig) is over, or one file with a signature of its own. Unsigned files are refused, and files that the
+    signature leaves out are listed; those that a loader would use are refused too.
+
     \b
     Examples:
       mbom verify gpt-oss-20b.mbom ./models/gpt-oss-20b --key release.pub --behaviour
       mbom verify mine.mbom ./theirs --key release.pub --challenge 5f0c7a12e9 --reference ./mine
+      mbom verify ./model --signature ./model/model.sig --key release.pub
+      mbom verify ./model --signature model.sig --certificate-chain roots.pem --certificate-identity ai@example.com
+      mbom verify model-00001-of-00003.safetensors --signature model-00001.sigstore.json --key release.pub
     """
+    display = Display(quiet=quiet)
+    if signature is not None:
+        context.exit(signatures.verify(context, signature, display))
+    if allow_legacy:
+        raise UsageError("--allow-legacy goes with --signature; a bundle has no such format")
     if behaviour and checkpoint is None:
         raise UsageError("--behaviour needs a CHECKPOINT to measure")
     nonce = _nonce(challenge, reference, checkpoint)
     expected = _expectation(repo, revision, min_time)
-    display = Display(quiet=quiet)
-    verifier = trust.verifier(key)
+    verifier = trust.verifier(key, chain=certificate_chain, identity=certificate_identity)
     with display.scanning() as on_scan:
         source = open_source(checkpoint, on_bytes=on_scan.fetched) if checkpoint is not None else None
         if source is not None and source.origin.kind == "hub":

@@ -4,10 +4,11 @@ Source: https://github.com/secure-systems-lab/dsse (v1.0.2, protocol.md and enve
 """
 
 import base64
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mbom.errors import FormatError
+from mbom.errors import FormatError, SignatureError
 from mbom.signing.keys import PublicKey
 from mbom.strictjson import Fields, Json
 
@@ -21,13 +22,19 @@ class Envelope:
     unverified_payload: bytes
     signature: bytes
 
-    def open(self, key: PublicKey, *, what: str) -> bytes:
-        """Return the payload once its signature holds under ``key``.
+    def open(self, key: PublicKey, *, what: str, legacy: bool = False) -> bytes:
+        """Return the payload once its signature holds under ``key``; ``legacy`` allows that of ``legacy_pae`` too.
 
         Raises:
             SignatureError: when it does not.
         """
-        key.verify(pae(self.unverified_payload), self.signature, what=what)
+        try:
+            key.verify(pae(self.unverified_payload), self.signature, what=what)
+        except SignatureError:
+            if not legacy:
+                raise
+            digest = hashlib.sha256(legacy_pae(self.unverified_payload)).digest()
+            key.verify_sha256(digest, self.signature, what=what)
         return self.unverified_payload
 
     def to_dict(self) -> dict[str, Json]:
@@ -71,6 +78,15 @@ def pae(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
     """Return the pre-authentication encoding, which is what is signed. Both lengths count bytes."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def legacy_pae(payload: bytes) -> bytes:
+    """Return what version 0.2 of PyPI ``model-signing`` signed in place of ``pae``, always with SHA-256.
+
+    The payload stands in it as Python's literal of the bytes. That is still one to one, and the first word, which is
+    in capitals, keeps it apart from every real encoding.
+    """
+    return f"DSSEV1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} {len(payload)} {payload!r}".encode()
 
 
 def encode(data: bytes) -> str:

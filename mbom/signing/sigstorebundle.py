@@ -7,6 +7,7 @@ of protocol buffers.
 from dataclasses import dataclass
 
 from mbom import strictjson
+from mbom.digest import sha256
 from mbom.errors import FormatError, SignatureError
 from mbom.signing import dsse
 from mbom.signing.dsse import Envelope
@@ -61,15 +62,22 @@ def read(data: bytes, *, what: str) -> KeyBundle:
     top = Fields(strictjson.loads(data, what=what, limit=BUNDLE_LIMIT, floats=False), what)
     top.constant("mediaType", MEDIA_TYPE)
     hint = _hint(top.object("verificationMaterial"), what)
-    if top.has("dsseEnvelope") == top.has("messageSignature"):
-        raise FormatError(f"{what}: exactly one of 'dsseEnvelope' and 'messageSignature' belongs in a bundle")
-    content: Envelope | MessageSignature
-    if top.has("dsseEnvelope"):
-        content = Envelope.from_fields(top.object("dsseEnvelope"))
-    else:
-        content = _message(top.object("messageSignature"))
+    content = read_content(top)
     top.end()
     return KeyBundle(hint=hint, content=content)
+
+
+def read_content(top: Fields) -> Envelope | MessageSignature:
+    """Take what is signed from a bundle: exactly one of an envelope and a message signature.
+
+    Raises:
+        FormatError: when there is none, or both, or it is malformed.
+    """
+    if top.has("dsseEnvelope") == top.has("messageSignature"):
+        raise FormatError(f"{top.what}: exactly one of 'dsseEnvelope' and 'messageSignature' belongs in a bundle")
+    if top.has("dsseEnvelope"):
+        return Envelope.from_fields(top.object("dsseEnvelope"))
+    return _message(top.object("messageSignature"))
 
 
 def _hint(material: Fields, what: str) -> str | None:
@@ -78,6 +86,13 @@ def _hint(material: Fields, what: str) -> str | None:
             raise SignatureError(f"{what}: signed with a certificate, and what is trusted here is a key")
     key = material.object("publicKey")
     hint = key.optional_text("hint")
+    if key.has("rawBytes"):
+        # Before version 1.1 the reference tool wrote the whole key, in PEM, and a hint is the digest of just that.
+        stated = sha256(dsse.decode(key.text("rawBytes"), what=f"{key.what}: rawBytes"))
+        if hint and hint != stated:
+            raise FormatError(f"{what}: the hint names another key than the one beside it")
+        hint = stated
+        key.optional_text("keyDetails")  # the algorithm in words; the trusted key decides on that
     key.end()
     if material.has("tlogEntries") and material.array("tlogEntries"):
         raise FormatError(f"{what}: log entries beside a plain key, which are not checked and so not accepted")

@@ -50,13 +50,15 @@ def build(subjects: Sequence[tuple[str, str]], predicate_type: str, predicate: d
     )
 
 
-def parse(data: bytes, *, predicate_type: str, what: str) -> Statement:
+def parse(data: bytes, *, predicate_type: str, what: str, legacy: bool = False) -> Statement:
     """Read a statement strictly.
 
     Args:
         data: the payload, after its signature has been verified.
         predicate_type: the only one that the caller takes; a signer signs many kinds of statement with one key.
         what: how error messages name the document.
+        legacy: whether subjects may carry the annotation of version 0.2 of PyPI ``model-signing``, which says that the
+            digest is over the whole file.
 
     Raises:
         FormatError: on anything malformed, unknown, doubled or of another type.
@@ -69,6 +71,10 @@ def parse(data: bytes, *, predicate_type: str, what: str) -> Statement:
         digest = item.object("digest")
         subjects.append(Subject(name=item.text("name"), sha256=digest.sha256()))
         digest.end()
+        if legacy and item.has("annotations"):
+            annotations = item.object("annotations")
+            annotations.constant("actual_hash_algorithm", "file-sha256")
+            annotations.end()
         item.end()
     check_subjects(subjects, what=what)
     predicate = fields.raw("predicate")

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from mbom.digest import is_sha256
 from mbom.errors import FormatError, SignatureError
-from mbom.signing import oms, sigstorebundle, statement
+from mbom.signing import manifest, oms, sigstorebundle, statement
 from mbom.signing.dsse import Envelope
 from mbom.signing.keyfiles import load_public
 from mbom.signing.keys import PublicKey
@@ -46,17 +46,19 @@ class KeyVerifier:
     nothing, but it tells a bundle of another signer from a damaged one.
     """
 
-    def __init__(self, key: PublicKey) -> None:
+    def __init__(self, key: PublicKey, *, legacy: bool = False) -> None:
+        """Trust ``key``; ``legacy`` takes the deprecated format of PyPI ``model-signing`` 0.2 where it is asked for."""
         self._key = key
+        self._legacy = legacy
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, *, legacy: bool = False) -> Self:
         """Read the trusted public key at ``path``.
 
         Raises:
             KeyFileError: when there is no usable public key.
         """
-        return cls(load_public(path))
+        return cls(load_public(path), legacy=legacy)
 
     @property
     def public_key(self) -> PublicKey:
@@ -73,8 +75,9 @@ class KeyVerifier:
         content = self._content(bundle, what)
         if not isinstance(content, Envelope):
             raise FormatError(f"{what}: signs a file's digest, where a signed statement belongs")
-        payload = content.open(self._key, what=what)
-        return statement.parse(payload, predicate_type=predicate_type, what=f"{what}: statement")
+        legacy = self._legacy and predicate_type == manifest.LEGACY_PREDICATE_TYPE
+        payload = content.open(self._key, what=what, legacy=legacy)
+        return statement.parse(payload, predicate_type=predicate_type, what=f"{what}: statement", legacy=legacy)
 
     def verify_digest(self, bundle: bytes, sha256: str, *, what: str = "bundle") -> None:
         """See ``Verifier``.

@@ -1,4 +1,7 @@
-"""`mbom verify`: the twelve steps that decide whether a bundle and a checkpoint belong together."""
+"""`mbom verify`: the twelve steps that decide whether a bundle and a checkpoint belong together.
+
+A signature that is no part of a bundle has five of its own.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,11 +12,12 @@ from mbom.errors import RefusedError, UnavailableError
 from mbom.inventory import ScanProgress
 from mbom.signing import Verifier
 from mbom.source import Source
-from mbom.verdict import STEPS, Check, Verdict
+from mbom.verdict import SIGNATURE_STEPS, STEPS, Check, SignatureVerdict, Verdict
 from mbom.verify.asked import Challenge, Expectation
 from mbom.verify.procedure import Procedure, Skip
+from mbom.verify.signature import SignatureProcedure
 
-__all__ = ["Challenge", "Expectation", "verify"]
+__all__ = ["Challenge", "Expectation", "verify", "verify_signature"]
 
 
 def verify(
@@ -54,6 +58,40 @@ def verify(
     return Verdict(
         checks=tuple(replace(check, comparison=procedure.comparisons.get(check.id)) for check in checks),
         model=procedure.model(),
+    )
+
+
+def verify_signature(
+    signature: Path,
+    checkpoint: Source | Path,
+    *,
+    verifier: Verifier,
+    allow_legacy: bool = False,
+    on_scan: Callable[[ScanProgress], None] | None = None,
+) -> SignatureVerdict:
+    """Check a signature that is no part of a bundle: anybody's ``model.sig``, or that of one file.
+
+    Args:
+        signature: the file that holds it.
+        checkpoint: the files that it should be of, or the path of one file.
+        verifier: whom the caller trusts; nothing in the signature can add to it.
+        allow_legacy: whether the deprecated format of PyPI ``model-signing`` 0.2 is taken. A signature of that format
+            made with a key or certificate also needs a verifier that allows it.
+        on_scan: called while files are read.
+
+    Raises:
+        AccessError: when the checkpoint's source wants another identity.
+    """
+    procedure = SignatureProcedure(
+        signature=signature, checkpoint=checkpoint, verifier=verifier, allow_legacy=allow_legacy, on_scan=on_scan
+    )
+    checks = tuple(_run(step, getattr(procedure, step)) for step in SIGNATURE_STEPS)
+    return SignatureVerdict(
+        checks=checks,
+        signer=procedure.signer,
+        model=procedure.model(),
+        files=procedure.verified,
+        ignored=tuple(file.name for file in procedure.left_out or ()),
     )
 
 

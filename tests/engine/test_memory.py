@@ -136,4 +136,4 @@ def test_memory_follows_a_layer_and_not_the_model(tmp_path: Path) -> None:
     in_float64 = 8 * (2 * 30_000 * 1024 + 128 * 3 * 512 * 1024)
     memory, _ = peak(folder, 30_000)
     assert in_float64 > 2_000_000_000
-    assert memory < 1_000_000_000
+    assert memory < in_float64 / 2

@@ -185,8 +185,8 @@ REFUSED: dict[str, tuple[Change, type[MbomError], str]] = {
     "a timestamp": (material(timestampVerificationData={}), FormatError, "unknown member"),
     "a key inside the bundle": (
         material(publicKey={"rawBytes": base64.b64encode(OTHER.public_key.pem).decode()}),
-        FormatError,
-        "unknown member 'rawBytes'",
+        SignatureError,
+        "signed with another key",
     ),
     "a hint that is a number": (material(publicKey={"hint": 1}), FormatError, "'hint' is an integer"),
     # The envelope.
