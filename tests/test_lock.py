@@ -99,7 +99,7 @@ def test_torch_has_the_digests_of_its_builds_without_cuda() -> None:
 
 
 def test_what_the_makefile_installs_is_what_pyproject_names() -> None:
-    command = [sys.executable, ROOT / ".ci" / "lock.py", "requirements"]
+    command = [sys.executable, str(ROOT / ".ci" / "lock.py"), "requirements"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     project = PROJECT["project"]
     assert printed == project["dependencies"] + project["optional-dependencies"]["engine"]

@@ -15,7 +15,14 @@ WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 
 
 def zizmor(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [Path(sys.executable).with_name("zizmor"), "--offline", "--persona", "pedantic", "--no-progress", folder]
+    command = [
+        str(Path(sys.executable).with_name("zizmor")),
+        "--offline",
+        "--persona",
+        "pedantic",
+        "--no-progress",
+        str(folder),
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
