@@ -195,16 +195,17 @@ def _write(root: Path, data: bytes, secret: Path) -> dict[str, bytes]:
         choice, kind, length = data[:3]
         held, data = data[3 : 3 + length], data[3 + length :]
         name = names[choice] if choice < len(names) else held.decode("utf-8", errors="surrogateescape")
-        path, parts = root / name, PurePosixPath(name).parts
-        if "\0" in name or ".." in parts or "/" in parts:
+        relative = PurePosixPath(name)
+        if "\0" in name or ".." in relative.parts or relative.is_absolute():
             continue
+        path = root / relative
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if kind > 0xF0:
                 path.symlink_to(secret)
             else:
                 path.write_bytes(held)
-                written[name] = held
+                written[str(relative)] = held
         except OSError:
             continue
     return written
