@@ -73,7 +73,7 @@ test-gpu: $(VENV)/developer
 FUZZ_SECONDS ?= 600
 
 fuzz-smoke: $(VENV)/fuzz
-	PYTHONPATH=.:tests $(BIN)/python tests/fuzz/run.py --seconds 60
+	PYTHONPATH=.:tests $(BIN)/python tests/fuzz/run.py --seconds 60 --seed 1
 
 fuzz: $(VENV)/fuzz
 	PYTHONPATH=.:tests $(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)

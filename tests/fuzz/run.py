@@ -11,12 +11,14 @@ import os
 import re
 import sys
 import time
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["mbom", "json"]):
+    from fuzz.mutators import mutate_json
     from fuzz.seeds import seeds
     from fuzz.targets import TARGETS, Target
 
@@ -43,25 +45,32 @@ def prepare(name: str, began: list[bytes]) -> list[str]:
     return [str(corpus), f"-dict={dictionary}", f"-artifact_prefix={KEPT / name}-"]
 
 
-def fuzz(target: Target, arguments: list[str], seconds: int, log: Path) -> int:
+def mutated(prefix: int, data: bytes, longest: int, seed: int) -> bytes:
+    """Change the bytes of an input, or the document in it, each every other time."""
+    found = mutate_json(data, seed, prefix=prefix) if seed % 2 else None
+    if found is None or len(found) > longest:
+        found = atheris.Mutate(data, len(data) + 64)
+    return bytes(found[:longest])
+
+
+def fuzz(target: Target, arguments: list[str], log: Path) -> int:
     """Fuzz a target in a child, which writes to ``log``, and return its exit status."""
     child = os.fork()
     if child == 0:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        limits = [f"-max_total_time={seconds}", f"-timeout={SECONDS_LIMIT}", f"-rss_limit_mb={MEMORY_LIMIT}"]
-        atheris.Setup(
-            [sys.argv[0], *arguments, *limits, f"-max_len={target.longest}", "-print_final_stats=1"], target.run
-        )
+        limits = [f"-timeout={SECONDS_LIMIT}", f"-rss_limit_mb={MEMORY_LIMIT}", f"-max_len={target.longest}"]
+        mutate = {} if target.document is None else {"custom_mutator": partial(mutated, target.document)}
+        atheris.Setup([sys.argv[0], *arguments, *limits, "-print_final_stats=1"], target.run, **mutate)
         atheris.Fuzz()  # ends the process
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def share(name: str, began: list[bytes], seconds: int) -> bool:
+def share(name: str, began: list[bytes], seconds: int, seed: int) -> bool:
     """Fuzz one target for so long, print what came of it, and tell whether nothing was found."""
     log = KEPT / f"{name}.log"
-    status = fuzz(TARGETS[name], prepare(name, began), seconds, log)
+    status = fuzz(TARGETS[name], [*prepare(name, began), f"-max_total_time={seconds}", f"-seed={seed}"], log)
     text = log.read_text(encoding="utf-8", errors="replace")
     runs, peak, progress = _RUNS.search(text), _PEAK.search(text), _STATUS.findall(text)
     passed = status == 0 and runs is not None
@@ -78,13 +87,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60, help="of all targets together")
     parser.add_argument("--target", action="append", choices=sorted(TARGETS), help="only this one; may be repeated")
+    parser.add_argument("--seed", type=int, default=0, help="of the choices; 0, the default, takes another each time")
     options = parser.parse_args()
     chosen = options.target or list(TARGETS)
     end, began, results = time.monotonic() + options.seconds, seeds(), []
     print(f"{'target':10}{'executions':>12}{'edges':>8}{'inputs':>8}{'peak MB':>9}  findings", flush=True)
     for number, name in enumerate(chosen):
         left = (end - time.monotonic()) / (len(chosen) - number)
-        results.append(share(name, began[name], max(1, round(left))))
+        results.append(share(name, began[name], max(1, round(left)), options.seed))
     return 0 if all(results) else 1
 
 

@@ -1,15 +1,19 @@
 """The fuzz targets without their engine: no seed, and none of some thousand mutations of it, shows a fault."""
 
+import contextlib
 import json
 import random
+import re
 
 import pytest
 from fuzz import targets
+from fuzz.mutators import mutate_json
 from fuzz.seeds import seeds
 from fuzz.targets import TARGETS
 
 from mbom import strictjson
-from mbom.tensorfile import Header, TensorInfo
+from mbom.errors import FormatError
+from mbom.tensorfile import Header, TensorInfo, parse_header
 
 SEEDS = seeds()
 ROUNDS = {"template": 300, "inventory": 500}
@@ -55,6 +59,37 @@ def test_no_mutation_of_a_seed_shows_a_fault(name: str) -> None:
     assert small, "no seed is short enough to be mutated"
     for _ in range(ROUNDS.get(name, 1000)):
         TARGETS[name].run(mutated(chance, chance.choice(small), small))
+
+
+@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.document is not None])
+def test_no_mutation_of_a_document_shows_a_fault(name: str) -> None:
+    prefix = TARGETS[name].document
+    assert prefix is not None
+    small = [data for data in SEEDS[name] if len(data) <= TARGETS[name].longest]
+    changed = 0
+    for seed in range(ROUNDS.get(name, 1000)):
+        data = mutate_json(small[seed % len(small)], seed, prefix=prefix)
+        if data is not None:
+            TARGETS[name].run(data)
+            changed += 1
+    assert changed > 100
+
+
+def test_many_mutations_of_headers_are_accepted() -> None:
+    first, second = (
+        b'{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}',
+        b'{"dtype":"F4","shape":[2],"data_offsets":[24,25]}',
+    )
+    document = b'\0{"a":%b,"b":%b}' % (first, second)
+    accepted = 0
+    for seed in range(1000):
+        data = mutate_json(document, seed, prefix=1)
+        assert data is not None
+        head = (len(data) - 1).to_bytes(8, "little") + data[1:]
+        ends = [int(end) for end in re.findall(rb'"data_offsets": \[\d+, (\d+)\]', data)]
+        with contextlib.suppress(FormatError):
+            accepted += bool(parse_header(head, len(head) + max(ends, default=0), "x").tensors)
+    assert accepted > 150
 
 
 def test_a_header_that_only_we_accept_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
