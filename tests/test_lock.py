@@ -1,5 +1,6 @@
 """The lock file: it holds every dependency, within its range, with digests, and names no index."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PYTHONS = ("3.11", "3.12", "3.13")
 
 
+@functools.cache
 def entries(text: str) -> list[tuple[Requirement, list[str]]]:
     """Return what a file of requirements pins, each with its digests; any other line is an error."""
     found: list[tuple[Requirement, list[str]]] = []
