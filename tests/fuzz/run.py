@@ -20,7 +20,7 @@ import atheris  # type: ignore[import-untyped]
 with atheris.instrument_imports(include=["mbom", "json"]):
     from fuzz.mutators import mutate_json
     from fuzz.seeds import seeds
-    from fuzz.targets import TARGETS, Target
+    from fuzz.targets import TARGETS
 
 KEPT = Path("build") / "fuzz"
 SECONDS_LIMIT = 10  # of one input; the slowest honest one takes a tenth of a second
@@ -53,8 +53,18 @@ def mutated(prefix: int, data: bytes, longest: int, seed: int) -> bytes:
     return bytes(found[:longest])
 
 
-def fuzz(target: Target, arguments: list[str], log: Path) -> int:
+def watched(name: str, data: bytes) -> None:
+    """Run a target, and keep an input that shows a fault before the fuzzer hears of it."""
+    try:
+        TARGETS[name].run(data)
+    except BaseException:
+        (KEPT / f"{name}-fault-{sha256(data).hexdigest()[:16]}").write_bytes(data)
+        raise
+
+
+def fuzz(name: str, arguments: list[str], log: Path) -> int:
     """Fuzz a target in a child, which writes to ``log``, and return its exit status."""
+    target = TARGETS[name]
     child = os.fork()
     if child == 0:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -62,7 +72,7 @@ def fuzz(target: Target, arguments: list[str], log: Path) -> int:
         os.dup2(output, 2)
         limits = [f"-timeout={SECONDS_LIMIT}", f"-rss_limit_mb={MEMORY_LIMIT}", f"-max_len={target.longest}"]
         mutate = {} if target.document is None else {"custom_mutator": partial(mutated, target.document)}
-        atheris.Setup([sys.argv[0], *arguments, *limits, "-print_final_stats=1"], target.run, **mutate)
+        atheris.Setup([sys.argv[0], *arguments, *limits, "-print_final_stats=1"], partial(watched, name), **mutate)
         atheris.Fuzz()  # ends the process
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -70,7 +80,7 @@ def fuzz(target: Target, arguments: list[str], log: Path) -> int:
 def share(name: str, began: list[bytes], seconds: int, seed: int) -> bool:
     """Fuzz one target for so long, print what came of it, and tell whether nothing was found."""
     log = KEPT / f"{name}.log"
-    status = fuzz(TARGETS[name], [*prepare(name, began), f"-max_total_time={seconds}", f"-seed={seed}"], log)
+    status = fuzz(name, [*prepare(name, began), f"-max_total_time={seconds}", f"-seed={seed}"], log)
     text = log.read_text(encoding="utf-8", errors="replace")
     runs, peak, progress = _RUNS.search(text), _PEAK.search(text), _STATUS.findall(text)
     passed = status == 0 and runs is not None

@@ -256,7 +256,9 @@ def pickled(data: bytes) -> None:
 
 
 def _may_be(listed: str, name: str) -> bool:
-    """Tell whether a name that is computed in part, such as ``?.system``, stands for another."""
+    """Tell whether a name that is computed in part, such as ``?.system``, or empty, stands for another."""
+    if listed.startswith(f"{UNKNOWN}.") and listed.endswith("…"):
+        return listed.removeprefix(UNKNOWN).removesuffix("…") in name
     if listed in (UNKNOWN, f"{UNKNOWN}.{UNKNOWN}"):
         return True
     if listed.startswith(f"{UNKNOWN}."):
