@@ -1,5 +1,7 @@
 # make demo    attest the bundled checkpoint and verify the bundle
 # make test    everything that CI runs: lint, types, tests with coverage
+# make fuzz    the readers of hostile bytes under a fuzzer
+# make lock    write .ci/lock.txt again, with every version and digest that is installed here
 # make bench   the benchmarks whose figures are in bench/RESULTS.md
 
 PYTHON ?= python3
@@ -7,19 +9,30 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   := demo
 
-.PHONY: demo test lint bench test-slow test-gpu clean
+# Everything is installed by the digests of .ci/lock.txt, and what builds mbom too. Of torch the lock has the digests of
+# PyPI's builds and of those without CUDA, which save gigabytes where the index has them; whoever wants another installs
+# it into $(VENV) before `make`.
+TORCH   := $(shell sed -n 's/^torch==\([^ ]*\).*/\1/p' .ci/lock.txt)
+INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --constraint .ci/lock.txt
+
+.PHONY: demo test lint bench test-slow test-gpu fuzz fuzz-smoke lock clean
 .DELETE_ON_ERROR:
 
-# torch comes first and by exact version: whoever wants the CPU build installs it into $(VENV) before `make`.
-$(VENV)/user: pyproject.toml mbom/__init__.py
+$(VENV)/user: pyproject.toml mbom/__init__.py .ci/lock.txt .ci/pip.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet --editable '.[engine]'
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement .ci/pip.txt
+	$(BIN)/python .ci/lock.py requirements > $(VENV)/requirements.txt
+	$(BIN)/python -m pip show --quiet torch 2>/dev/null || $(INSTALL) torch==$(TORCH)+cpu 2>/dev/null || true
+	$(INSTALL) --requirement $(VENV)/requirements.txt --group build
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/developer: $(VENV)/user
-	$(BIN)/python -m pip install --quiet --group test --group lint
+	$(INSTALL) --group test --group lint
+	@touch $@
+
+$(VENV)/fuzz: $(VENV)/developer
+	$(INSTALL) --group fuzz
 	@touch $@
 
 # Another implementation of CycloneDX, which the tests hold every BOM against. Without Node, or where npm cannot install
@@ -55,6 +68,20 @@ test-slow: $(VENV)/developer
 
 test-gpu: $(VENV)/developer
 	$(BIN)/python -m pytest -m gpu
+
+# Coverage-guided, each target in a process of its own: a minute in CI, and as long as you like by FUZZ_SECONDS.
+FUZZ_SECONDS ?= 600
+
+fuzz-smoke: $(VENV)/fuzz
+	PYTHONPATH=.:tests $(BIN)/python tests/fuzz/run.py --seconds 60 --seed 1
+
+fuzz: $(VENV)/fuzz
+	PYTHONPATH=.:tests $(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+
+# Locked versions stay where the ranges of pyproject.toml allow it; `make lock UPGRADE=--upgrade` takes the newest.
+lock:
+	test -x $(BIN)/uv || $(INSTALL) --group lock
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python .ci/lock.py write $(UPGRADE)
 
 bench: $(VENV)/developer
 	$(BIN)/python bench/hashing.py

@@ -11,11 +11,11 @@ import struct
 import tracemalloc
 import zipfile
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
 from checkpoints import write_checkpoint
 from hostilepickles import CALL, HOSTILE, UNREADABLE, zipped
+from unpicklers import asked
 
 from mbom.inventory import archives, executables, harmless, pickles, scan
 from mbom.inventory.executables import Contents, contents
@@ -38,64 +38,6 @@ def test_every_hostile_file_is_reported_by_what_it_names(name: str, data: bytes,
 @pytest.mark.parametrize(("name", "data", "sentence"), UNREADABLE.values(), ids=UNREADABLE)
 def test_what_cannot_be_looked_into_is_said(name: str, data: bytes, sentence: str) -> None:
     assert sentence in " ".join(look(data, name).unread)
-
-
-class Asked:
-    """An unpickler that imports nothing and notes what it is asked to import."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(io.BytesIO(data))  # type: ignore[call-arg]  # of the unpickler behind it
-        self.asked: set[str] = set()
-
-    def find_class(self, module: str, name: str) -> Any:
-        self.asked.add(f"{module}.{name}")
-        return Anything
-
-    def persistent_load(self, pid: Any) -> Any:
-        assert pid is not self
-        return Anything()
-
-
-class Fast(Asked, pickle.Unpickler):
-    """CPython's unpickler in C."""
-
-
-class Slow(Asked, pickle._Unpickler):
-    """CPython's unpickler in Python, which differs from the other where streams are broken."""
-
-
-class Anything:
-    """Takes whatever a pickle does to it."""
-
-    def __new__(cls, *_: Any, **__: Any) -> Self:
-        return super().__new__(cls)
-
-    def __setstate__(self, _: Any) -> None:
-        pass
-
-    def append(self, _: Any) -> None:
-        pass
-
-    def extend(self, _: Any) -> None:
-        pass
-
-    def __setitem__(self, _: Any, __: Any) -> None:
-        pass
-
-
-def asked(data: bytes) -> tuple[set[str], bool]:
-    """Return what CPython's two unpicklers would import, up to where each gives up, and whether one of them does."""
-    found: set[str] = set()
-    gave_up = False
-    # The one in C makes room for as many memo entries as a PUT has a number.
-    readers: list[Fast | Slow] = [Slow(data)] if {*b"pr"} & {*data} else [Slow(data), Fast(data)]
-    for reader in readers:
-        try:
-            reader.load()
-        except Exception:  # noqa: BLE001 - whatever a broken stream makes it raise
-            gave_up = True
-        found |= reader.asked
-    return found, gave_up
 
 
 PLAIN = [data for name, data, _ in HOSTILE.values() if name == "x.pkl" and len(data) < 4096]
