@@ -1,23 +1,31 @@
 """Signatures: bytes in, bytes out. Statements, envelopes, bundles, and the keys that make and check them."""
 
-from mbom.signing.keyfiles import default_key, generate, load_public, public_path
-from mbom.signing.keys import PublicKey
+from mbom.signing.keyfiles import default_key, generate, load_public, public_path, publish_public
+from mbom.signing.keys import CURVES, PublicKey
 from mbom.signing.oms import OmsManifest
-from mbom.signing.signer import LocalSigner, Signer
+from mbom.signing.signer import KeySigner, LocalSigner, Signer
 from mbom.signing.statement import Statement, Subject
-from mbom.signing.verifier import KeyVerifier, Verifier
+from mbom.signing.timestamp import TimestampAuthority
+from mbom.signing.timestamping import TimestampClient
+from mbom.signing.verifier import KeyVerifier, Seen, Verifier
 
 __all__ = [
+    "CURVES",
+    "KeySigner",
     "KeyVerifier",
     "LocalSigner",
     "OmsManifest",
     "PublicKey",
+    "Seen",
     "Signer",
     "Statement",
     "Subject",
+    "TimestampAuthority",
+    "TimestampClient",
     "Verifier",
     "default_key",
     "generate",
     "load_public",
     "public_path",
+    "publish_public",
 ]

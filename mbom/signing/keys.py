@@ -27,6 +27,8 @@ _CURVES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     "secp384r1": ("P-384", hashes.SHA384()),
     "secp521r1": ("P-521", hashes.SHA512()),
 }
+# What ``keygen`` makes, by its NIST name.
+CURVES: dict[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 _PREHASHED = Prehashed(hashes.SHA256())
 
 _LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
