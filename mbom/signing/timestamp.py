@@ -22,6 +22,7 @@ from mbom.signing.keyfiles import read_key_file
 CHAIN_LIMIT = 16  # certificates; an authority has two to four
 CHAIN_FILE_LIMIT = 64 << 10  # bytes; a certificate in PEM has about 2,000
 
+_OPENSSL = re.compile(r'data: "Verify error: ([^"]{1,200})"|reason: "((?:digest|signature) failure)"')
 _LABEL = re.compile(rb"-----BEGIN ([^\r\n]{0,40})-----")
 
 
@@ -100,7 +101,9 @@ class TimestampAuthority:
             info = decoded.tst_info
             return Timestamp(time=info.gen_time, policy=info.policy.dotted_string)
         except (rfc3161_client.VerificationError, ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
-            raise SignatureError(f"{what}: the timestamp does not hold under the trusted authority: {error}") from error
+            raise SignatureError(
+                f"{what}: the timestamp does not hold under the trusted authority: {_reason(error)}"
+            ) from error
 
 
 def decode(response: bytes, *, what: str) -> rfc3161_client.TimeStampResponse:
@@ -113,6 +116,12 @@ def decode(response: bytes, *, what: str) -> rfc3161_client.TimeStampResponse:
         return rfc3161_client.decode_timestamp_response(response)
     except ValueError as error:
         raise FormatError(f"{what}: the timestamp is no response of RFC 3161 in DER") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the reason in words, which the library buries in a list of OpenSSL's errors."""
+    found = _OPENSSL.search(str(error))
+    return (found[1] or found[2]) if found else " ".join(str(error).split())[:200]
 
 
 def _is_self_signed(certificate: x509.Certificate) -> bool:
