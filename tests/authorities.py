@@ -101,7 +101,7 @@ STAMPING = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), True)
 
 def tokenless(**status: object) -> bytes:
     """Return a response with nothing but a status, which is what a refusal is."""
-    content = tsp.PKIStatusInfo(status).dump()
+    content = bytes(tsp.PKIStatusInfo(status).dump())
     assert len(content) < 128
     return bytes([0x30, len(content)]) + content
 
@@ -149,9 +149,8 @@ class Authority:
         data = self._signed_data(content)
         if self.signed is not None:
             self.signed(data)
-        return tsp.TimeStampResp(
-            {"status": self.status, "time_stamp_token": {"content_type": "signed_data", "content": data}}
-        ).dump()
+        token = {"content_type": "signed_data", "content": data}
+        return bytes(tsp.TimeStampResp({"status": self.status, "time_stamp_token": token}).dump())
 
     def _signed_data(self, content: bytes) -> cms.SignedData:
         mine = certificate(self.own)

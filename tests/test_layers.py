@@ -31,6 +31,8 @@ HOME = {
     "huggingface_hub": "source",
     "jsonschema_rs": "bom",
     "jinja2": "engine",
+    "pkcs11": "signing",
+    "rfc3161_client": "signing",
     "rich": "cli",
     "sigstore": "signing",
     "tokenizers": "engine",

@@ -22,6 +22,12 @@ from mbom.source import open_source
 @click.argument("bundle", type=options.PATH)
 @click.argument("checkpoint", required=False)
 @click.option("--key", type=options.PATH, help="The signer's public key in PEM. [default: your own]")
+@click.option(
+    "--timestamp-authority",
+    type=options.PATH,
+    metavar="CHAIN",
+    help="Demand timestamps of the authority whose certificates are in this PEM file, its root among them.",
+)
 @click.option("--behaviour", is_flag=True, help="Run the behaviour pass again and compare.")
 @click.option("--challenge", metavar="NONCE", help="Measure CHECKPOINT and --reference under a nonce, and compare.")
 @click.option("--reference", metavar="OTHER", help="A copy that you trust, or a record that answers the same NONCE.")
@@ -40,6 +46,7 @@ def verify(
     bundle: Path,
     checkpoint: str | None,
     key: Path | None,
+    timestamp_authority: Path | None,
     behaviour: bool,
     challenge: str | None,
     reference: str | None,
@@ -71,7 +78,7 @@ def verify(
     nonce = _nonce(challenge, reference, checkpoint)
     expected = _expectation(repo, revision, min_time)
     display = Display(quiet=quiet)
-    verifier = trust.verifier(key)
+    verifier = trust.verifier(key, timestamp_authority)
     with display.scanning() as on_scan:
         source = open_source(checkpoint, on_bytes=on_scan.fetched) if checkpoint is not None else None
         if source is not None and source.origin.kind == "hub":

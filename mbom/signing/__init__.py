@@ -3,7 +3,8 @@
 from mbom.signing.keyfiles import default_key, generate, load_public, public_path, publish_public
 from mbom.signing.keys import CURVES, PublicKey
 from mbom.signing.oms import OmsManifest
-from mbom.signing.signer import KeySigner, LocalSigner, Signer
+from mbom.signing.pkcs11uri import TokenKey
+from mbom.signing.signer import KeySigner, LocalSigner, Signer, Stamp
 from mbom.signing.statement import Statement, Subject
 from mbom.signing.timestamp import TimestampAuthority
 from mbom.signing.timestamping import TimestampClient
@@ -18,10 +19,12 @@ __all__ = [
     "PublicKey",
     "Seen",
     "Signer",
+    "Stamp",
     "Statement",
     "Subject",
     "TimestampAuthority",
     "TimestampClient",
+    "TokenKey",
     "Verifier",
     "default_key",
     "generate",

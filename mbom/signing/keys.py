@@ -92,6 +92,10 @@ class PublicKey:
         """What bundles carry to name the key: the SHA-256 of ``pem`` in hex, as OpenSSF Model Signing defines it."""
         return sha256(self.pem)
 
+    def digest(self, data: bytes) -> bytes:
+        """Return the digest of ``data`` that ``verify`` takes the signature to be over."""
+        return hashlib.new(self._hash.name, data).digest()
+
     def verify(self, data: bytes, signature: bytes, *, what: str) -> None:
         """Check an ECDSA signature in DER over ``data``, with the hash that belongs to the curve.
 
