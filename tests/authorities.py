@@ -134,6 +134,13 @@ class Authority:
         """The root and what lies between in PEM."""
         return b"".join(item.pem for item in [self.root, *self.between])
 
+    def stamp(self, signature: bytes) -> bytes:
+        """Return the response over ``signature`` as if somebody had asked."""
+        digest = hashlib.sha256(signature).digest()
+        imprint = {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": digest}
+        asked = tsp.TimeStampReq({"version": "v1", "message_imprint": imprint, "cert_req": True})
+        return self.respond(asked.dump())
+
     def respond(self, request: bytes) -> bytes:
         """Return the response to a request, both in DER."""
         asked = tsp.TimeStampReq.load(request)

@@ -61,7 +61,7 @@ class TimestampClient:
         self._pause = pause
         self._opener = _opener()
 
-    def stamp(self, signature: bytes) -> bytes:
+    def stamp(self, signature: bytes, *, attempts: int = ATTEMPTS) -> bytes:
         """Return the response over ``signature`` in DER: granted, over these bytes, for this request's nonce.
 
         Its own signature is not checked here, for want of a root to trust.
@@ -77,7 +77,7 @@ class TimestampClient:
             .hash_algorithm(rfc3161_client.HashAlgorithm.SHA256)
             .build()
         )
-        response = self._ask(request.as_bytes())
+        response = self._ask(request.as_bytes(), attempts)
         answer = decode(response, what=self._where)
         try:
             if answer.status != rfc3161_client.PKIStatus.GRANTED:
@@ -95,15 +95,15 @@ class TimestampClient:
         return response
 
     def probe(self) -> None:
-        """Have random bytes timestamped, to learn before a long run whether the authority answers.
+        """Have random bytes timestamped, to learn at once and before a long run whether the authority answers.
 
         Raises:
             As ``stamp``.
         """
-        self.stamp(secrets.token_bytes(32))
+        self.stamp(secrets.token_bytes(32), attempts=1)
 
-    def _ask(self, request: bytes) -> bytes:
-        for attempt in range(1, ATTEMPTS):
+    def _ask(self, request: bytes, attempts: int) -> bytes:
+        for attempt in range(1, attempts):
             try:
                 return self._post(request)
             except _PassingError:

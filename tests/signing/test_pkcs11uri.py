@@ -47,7 +47,7 @@ REFUSED = {
     "an attribute of a vendor": ("pkcs11:object=a;x-serial=1", "attribute 'x-serial'"),
     "a library by name": (
         "pkcs11:object=a?module-name=softhsm2",
-        "attribute 'module-name'; known here are module-path",
+        "'module-name'; known here are module-path",
     ),
     "a query in the path": ("pkcs11:object=a;module-path=/a", "attribute 'module-path'"),
     "a path in the query": ("pkcs11:object=a?token=b", "attribute 'token'"),

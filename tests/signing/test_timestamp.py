@@ -299,7 +299,7 @@ KIND = "urn:example:v1"
 
 
 def stamping(signer: LocalSigner, authority: Authority) -> LocalSigner:
-    return LocalSigner(signer._key, stamp=lambda signature: authority.respond(query(signature)))
+    return LocalSigner(signer._key, stamp=authority.stamp)
 
 
 def statement() -> bytes:
@@ -335,7 +335,7 @@ def test_a_timestamp_of_another_authority_fails(signer: LocalSigner) -> None:
 
 
 def test_a_timestamp_of_another_signature_fails(signer: LocalSigner) -> None:
-    earlier = HONEST.respond(query(b"another signature"))
+    earlier = HONEST.stamp(b"another signature")
     moved = LocalSigner(signer._key, stamp=lambda _: earlier)
     check_both(KeyVerifier(signer.public_key, trusted(HONEST)), moved, "Mismatch between messages")
 
