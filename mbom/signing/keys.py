@@ -61,10 +61,15 @@ class PublicKey:
         if match is None:
             raise KeyFileError(f"{what}: {_what_it_is(data)}, where one PEM public key belongs")
         try:
-            key = serialization.load_der_public_key(base64.b64decode(b"".join(match[1].split()), validate=True))
+            der = base64.b64decode(b"".join(match[1].split()), validate=True)
+            key = serialization.load_der_public_key(der)
         except (ValueError, UnsupportedAlgorithm) as error:
             raise KeyFileError(f"{what}: the public key in it is malformed or of an unknown kind") from error
-        return cls(supported(key, what=what))
+        public = cls(supported(key, what=what))
+        # One key has one spelling. Explicit curve parameters, compressed points and BER are others, and hide attacks.
+        if public._der != der:
+            raise KeyFileError(f"{what}: the public key is not in DER with a named curve and an uncompressed point")
+        return public
 
     @property
     def curve(self) -> str:
@@ -84,8 +89,11 @@ class PublicKey:
     @property
     def fingerprint(self) -> str:
         """``SHA256:`` and the unpadded base64 of the SHA-256 of the DER SubjectPublicKeyInfo, in the manner of ssh."""
-        der = self._key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        return "SHA256:" + base64.b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+        return "SHA256:" + base64.b64encode(hashlib.sha256(self._der).digest()).decode().rstrip("=")
+
+    @property
+    def _der(self) -> bytes:
+        return self._key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
     @property
     def hint(self) -> str:
