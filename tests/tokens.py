@@ -1,6 +1,6 @@
 """PKCS#11 tokens for tests: SoftHSM, whose own tool makes the token and imports the keys that openssl made.
 
-The library reads its configuration once in a process, so that all tests of one share a folder of tokens.
+The library reads its configuration and the list of tokens once in a process, so that all tests of one share them.
 """
 
 import os
@@ -63,10 +63,16 @@ class Tokens:
 
 
 def set_up(folder: Path) -> Tokens:
-    """Make an empty folder of tokens, and have this process use it."""
+    """Make a folder of tokens, and have this process use it."""
     assert LIBRARY is not None
     (folder / "tokens").mkdir()
     (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n")
     made = Tokens(folder=folder, module=LIBRARY)
     os.environ.update(made.environment)
+    made.make("release", "P-256", "P-384", "P-521")
+    for label, curve, number in (("rsa", "RSA", "10"), ("k1", "secp256k1", "11")):
+        made.add("release", curve, label, number)
+    for number in ("12", "13"):
+        made.add("release", "P-256", "twin", number)
+    made.make("other", "P-256")
     return made

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import tokens
 from attesting import FIXTURE
 from authorities import TIME, Authority, OpensslAuthority, TimestampServer
 from commands import environment, mbom
@@ -150,13 +149,6 @@ def test_the_public_half_of_a_private_key_is_written_again(tmp_path: Path) -> No
     assert "again.pub: exists, and a key is never overwritten" in run.stderr
     run = mbom("keygen", "--from", tmp_path / "release.pem", tmp_path / "x.pub", "--curve", "P-256", home=tmp_path)
     assert run.returncode == 2
-
-
-@pytest.fixture(scope="module")
-def hsm(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
-    made = tokens.set_up(tmp_path_factory.mktemp("softhsm"))
-    made.make("release", "P-384")
-    return made
 
 
 @needs_softhsm

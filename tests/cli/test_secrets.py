@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import tokens
 from attesting import FIXTURE
 from authorities import Authority, TimestampServer
 from commands import environment, mbom
 from hubserver import Fault, HubServer
-from tokens import PIN, needs_softhsm
+from tokens import PIN, Tokens, needs_softhsm
 
 from mbom import cli
 
@@ -217,9 +216,7 @@ def test_a_timestamp_authority_with_a_password_in_its_url_is_refused_without_it(
 
 
 @needs_softhsm
-def test_the_pin_of_a_token_is_nowhere(victim: Victim, tmp_path_factory: pytest.TempPathFactory) -> None:
-    hsm = tokens.set_up(tmp_path_factory.mktemp("softhsm"))
-    hsm.make("release", "P-256")
+def test_the_pin_of_a_token_is_nowhere(victim: Victim, hsm: Tokens) -> None:
     victim.guard(hsm.folder / "release-P-256.pem")
     attest = ("attest", FIXTURE, "--no-behaviour", "-o", "a.mbom", "--key")
     assert victim(*attest, hsm.uri("P-256"), **hsm.environment) == 0

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pkcs11
 import pytest
-import tokens
 from tokens import PIN, Tokens, needs_softhsm
 
 from mbom.errors import AccessError, KeyFileError, MbomError, SignatureError, UsageError
@@ -22,18 +21,6 @@ pytestmark = needs_softhsm
 CURVES = {"P-256": "sha256", "P-384": "sha384", "P-521": "sha512"}
 KIND = "urn:example:v1"
 STATEMENT = statement.build([("a", "0" * 64)], KIND, {})
-
-
-@pytest.fixture(scope="module")
-def hsm(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
-    made = tokens.set_up(tmp_path_factory.mktemp("softhsm"))
-    made.make("release", *CURVES)
-    made.add("release", "RSA", "rsa", "10")
-    made.add("release", "secp256k1", "k1", "11")
-    made.add("release", "P-256", "twin", "12")
-    made.add("release", "P-256", "twin", "13")
-    made.make("other", "P-256")
-    return made
 
 
 def open_(text: str, pin: Callable[[], str] = lambda: PIN, module: Path | None = None) -> closing[TokenSigner]:
