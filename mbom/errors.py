@@ -13,9 +13,9 @@ An exception means that mbom could not look; what it saw and did not like is a `
     ├── UnavailableError          3    could not be checked or done
     │   ├── SourceError           3    missing path or repository, network, broken mirror
     │   ├── StorageError          3    disk full, read-only, no permission
-    │   ├── KeyFileError          3    a key file that cannot be read or used
+    │   ├── KeyFileError          3    a key file, or a key on a token, that cannot be read or used
     │   └── EngineError           3    no torch, unknown architecture, out of memory, crash
-    └── AccessError               4    authentication: gated repository, bad token, wrong key password
+    └── AccessError               4    authentication: gated repository, bad token, wrong password of a key, wrong PIN
 """
 
 
@@ -64,7 +64,7 @@ class StorageError(UnavailableError):
 
 
 class KeyFileError(UnavailableError):
-    """A key file cannot be read or used."""
+    """A key file, or a key on a token, cannot be read or used."""
 
 
 class EngineError(UnavailableError):
@@ -72,6 +72,6 @@ class EngineError(UnavailableError):
 
 
 class AccessError(MbomError):
-    """Authentication failed: gated repository, bad token, wrong key password."""
+    """Authentication failed: gated repository, bad token, wrong password of a key, wrong PIN of a token."""
 
     exit_code = 4

@@ -1,10 +1,11 @@
-"""What the whole run shares: one attested copy of the trained fixture, and records, measured by the real engine."""
+"""What the whole run shares: one attested copy of the trained fixture, records of the real engine, and key tokens."""
 
 from pathlib import Path
 
 import pytest
 from attesting import Scene, copy_scene, set_scene
 from measuring import Records, measure_all
+from tokens import Tokens, set_up
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,9 @@ def scene(attested: Scene, tmp_path: Path) -> Scene:
 def records(attested: Scene, tmp_path_factory: pytest.TempPathFactory) -> Records:
     """Records of the fixture and of a bent copy; look at them, and change only copies."""
     return measure_all(attested, tmp_path_factory.mktemp("records"))
+
+
+@pytest.fixture(scope="session")
+def hsm(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
+    """Tokens of SoftHSM, for tests that are marked with ``needs_softhsm``; add keys of other labels only."""
+    return set_up(tmp_path_factory.mktemp("softhsm"))

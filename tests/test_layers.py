@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "mbom"
 # Bottom to top. Parts on one line are peers and may not import each other.
 LEVELS = [
     {"errors"},
-    {"digest", "printable"},
+    {"digest", "printable", "redact"},
     {"strictjson"},
     {"tensorfile"},
     {"source", "signing", "behaviour"},
@@ -31,6 +31,8 @@ HOME = {
     "huggingface_hub": "source",
     "jsonschema_rs": "bom",
     "jinja2": "engine",
+    "pkcs11": "signing",
+    "rfc3161_client": "signing",
     "rich": "cli",
     "sigstore": "signing",
     "tokenizers": "engine",

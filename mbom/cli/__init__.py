@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the outermost frame: every failure is a sentence
         sentence, status = explain(error)
         if os.environ.get("MBOM_DEBUG"):
-            traceback.print_exc()
+            Display(quiet=False).line(traceback.format_exc().rstrip("\n"))
         Display(quiet=False).error(sentence)
     return status if isinstance(status, int) else 0
 

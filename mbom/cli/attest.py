@@ -13,7 +13,7 @@ from mbom.cli import folders, options, trust
 from mbom.cli.console import Display, shown, size
 from mbom.cli.summary import comparison, headline, outcome
 from mbom.errors import EngineError, UsageError
-from mbom.signing import KeyVerifier, public_path
+from mbom.signing import KeyVerifier, TokenKey, public_path
 from mbom.source import open_source
 
 
@@ -35,7 +35,13 @@ def created() -> datetime:
 @click.command()
 @click.argument("model")
 @click.option("-o", "--output", type=options.PATH, help="The bundle to write. [default: NAME.mbom]")
-@click.option("--key", type=options.PATH, help="Private key in PEM. [default: your own, made on first use]")
+@click.option(
+    "--key",
+    type=options.SIGNING_KEY,
+    metavar="KEY",
+    help="Private key in PEM, or a pkcs11: URI. [default: your own, made on first use]",
+)
+@click.option("--timestamp", metavar="URL", help="Have an RFC 3161 authority timestamp every signature.")
 @click.option("--unsigned", is_flag=True, help="Write a bundle without signatures; verify will refuse it.")
 @click.option("--no-behaviour", is_flag=True, help="Leave out the behaviour pass.")
 @click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
@@ -59,7 +65,8 @@ def attest(
     *,
     model: str,
     output: Path | None,
-    key: Path | None,
+    key: Path | TokenKey | None,
+    timestamp: str | None,
     unsigned: bool,
     no_behaviour: bool,
     everything: bool,
@@ -92,6 +99,8 @@ def attest(
         raise UsageError("--base-key says whom to trust for --base, which is not given")
     if key is not None and unsigned:
         raise UsageError("--key and --unsigned exclude each other")
+    if timestamp is not None and unsigned:
+        raise UsageError("--timestamp is over signatures, which --unsigned leaves out")
     if not no_behaviour and (missing := engine.available()) is not None:
         raise EngineError(f"{missing}, or leave the behaviour out with --no-behaviour")
     stands_behind = bom.Author.parse(author) if author is not None else None
@@ -99,7 +108,7 @@ def attest(
     producers = options.producers(origins)
     trusted_for_bases = KeyVerifier.load(base_key) if base_key is not None else None
     compared_with = [read_base(folder, trusted_for_bases) for folder in bases]
-    signer = None if unsigned else trust.signer(key, display)
+    signer = None if unsigned else trust.signer(key, display, timestamp)
     with display.scanning() as on_scan, display.measuring() as on_measure:
         source = open_source(model, on_bytes=on_scan.fetched)
         folder = output or Path(f"{source.origin.name}.mbom")
@@ -132,10 +141,11 @@ def attest(
         outcome(display, done.record)
     for item in done.said.compared:
         display.fact("compared", comparison(item))
-    display.fact("signed", "no" if signer is None else signer.identity)
+    display.fact("signed", "no" if signer is None else signer.identity + (", timestamped" if timestamp else ""))
     total = size(sum(len(data) for data in done.members.values()))
     display.line(f"{shown(folder)}   {len(done.members)} members, {total}")
     if signer is not None:
-        trusted = f" --key {shown(public_path(key))}" if key is not None else ""
+        public = public_path(key) if isinstance(key, Path) else Path("PUBLIC.pub")
+        trusted = f" --key {shown(public)}" if key is not None else ""
         display.line(f"next: mbom verify {shown(folder)} {model}{trusted}")
     display.data(str(folder))

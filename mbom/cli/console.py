@@ -1,5 +1,6 @@
 """What people see: lines, tables and progress bars, with everything hostile escaped."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from mbom.bom.format.problems import Problem
 from mbom.engine import MeasureProgress
 from mbom.inventory import Finding, ScanProgress
 from mbom.printable import printable
+from mbom.redact import redact
 from mbom.verdict import Checked
 
 COLOURS = {
@@ -39,9 +41,23 @@ COLOURS = {
 WORTH_LINES = 1_000_000_000  # bytes; what is hashed in a second needs no report
 
 
+# What may be secret in the environment of a command.
+SECRET_VARIABLES = (
+    "MBOM_KEY_PASSWORD",
+    "MBOM_PKCS11_PIN",
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    "ACTIONS_RUNTIME_TOKEN",
+    "GITHUB_TOKEN",
+    "GH_TOKEN",
+)
+
+
 def plain(text: str) -> str:
-    """Escape what could move the cursor, hide or reorder text, in one line or several."""
-    return printable(text, keep="\n")
+    """Escape what could move the cursor, hide or reorder text, in one line or several, and take out secrets."""
+    secrets = (os.environ.get(name, "") for name in SECRET_VARIABLES)
+    return printable(redact(text, secrets), keep="\n")
 
 
 def size(number: int) -> str:

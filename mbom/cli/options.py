@@ -9,8 +9,28 @@ from mbom.behaviour.record import check_nonce
 from mbom.behaviour.sketches import FLIP_LIMIT
 from mbom.errors import FormatError, StorageError, UsageError
 from mbom.facts.producers import FILE_LIMIT, Producers, built_in
+from mbom.signing import TokenKey
+from mbom.signing.pkcs11uri import SCHEME
 
 PATH = click.Path(path_type=Path)
+
+
+class _SigningKey(click.ParamType[Path | TokenKey]):
+    """A private key: a file, or a ``pkcs11:`` URI."""
+
+    name = "path"
+
+    def convert(
+        self, value: str | Path | TokenKey, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | TokenKey:
+        """Read the option's value; a URI is recognised by its scheme, and ``./pkcs11:…`` is a file."""
+        del param, ctx
+        if isinstance(value, str):
+            return TokenKey.parse(value) if value.startswith(SCHEME) else Path(value)
+        return value
+
+
+SIGNING_KEY = _SigningKey()
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print data and errors only.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")

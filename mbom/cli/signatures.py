@@ -30,6 +30,7 @@ def verify(context: click.Context, signature: Path, display: Display) -> int:
     checkpoint = str(given["bundle"])  # the one argument
     verifier = trust.verifier(
         given["key"],
+        given["timestamp_authority"],
         chain=given["certificate_chain"],
         identity=given["certificate_identity"],
         legacy=given["allow_legacy"],

@@ -34,6 +34,12 @@ from mbom.source import open_source
     "--certificate-identity", metavar="NAME", help="Demand this email, URI, DNS or common name of the signer."
 )
 @click.option("--allow-legacy", is_flag=True, help="With --signature, take the format of model-signing 0.2 too.")
+@click.option(
+    "--timestamp-authority",
+    type=options.PATH,
+    metavar="CHAIN",
+    help="Demand timestamps of the authority whose certificates are in this PEM file, its root among them.",
+)
 @click.option("--behaviour", is_flag=True, help="Run the behaviour pass again and compare.")
 @click.option("--challenge", metavar="NONCE", help="Measure CHECKPOINT and --reference under a nonce, and compare.")
 @click.option("--reference", metavar="OTHER", help="A copy that you trust, or a record that answers the same NONCE.")
@@ -56,6 +62,7 @@ def verify(
     certificate_chain: tuple[Path, ...],
     certificate_identity: str | None,
     allow_legacy: bool,
+    timestamp_authority: Path | None,
     behaviour: bool,
     challenge: str | None,
     reference: str | None,
@@ -98,7 +105,7 @@ def verify(
         raise UsageError("--behaviour needs a CHECKPOINT to measure")
     nonce = _nonce(challenge, reference, checkpoint)
     expected = _expectation(repo, revision, min_time)
-    verifier = trust.verifier(key, chain=certificate_chain, identity=certificate_identity)
+    verifier = trust.verifier(key, timestamp_authority, chain=certificate_chain, identity=certificate_identity)
     with display.scanning() as on_scan:
         source = open_source(checkpoint, on_bytes=on_scan.fetched) if checkpoint is not None else None
         if source is not None and source.origin.kind == "hub":

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mbom.errors import AccessError, KeyFileError, StorageError, UsageError
-from mbom.signing.keys import KEY_FILE_LIMIT, PublicKey, supported
+from mbom.signing.keys import CURVES, KEY_FILE_LIMIT, PublicKey, supported
 
 DEFAULT_NAME = "key.pem"
 PASSWORD_LIMIT = 1023  # bytes; OpenSSL takes no more
@@ -23,8 +23,8 @@ def public_path(private: Path) -> Path:
     return private.with_suffix(".pub")
 
 
-def generate(private: Path, *, password: bytes | None = None) -> PublicKey:
-    """Make an ECDSA P-256 key: ``private`` (PKCS#8 PEM, mode 0600) and its public half beside it (SPKI PEM).
+def generate(private: Path, *, password: bytes | None = None, curve: str = "P-256") -> PublicKey:
+    """Make an ECDSA key: ``private`` (PKCS#8 PEM, mode 0600) and its public half beside it (SPKI PEM).
 
     Both files are complete on disk before either gets its name, and a name that is taken is never replaced. A password
     is stretched by ``cryptography``'s default (PBKDF2, 2,048 rounds), so that it should be long.
@@ -32,9 +32,11 @@ def generate(private: Path, *, password: bytes | None = None) -> PublicKey:
     Args:
         private: the private key's file, such as ``release.pem``; the folder must exist.
         password: encrypts the private key (AES-256) when given.
+        curve: ``P-256``, ``P-384`` or ``P-521``.
 
     Raises:
-        UsageError: when there is no name, or it ends in ``.pub``, or the password is empty or too long.
+        UsageError: when there is no name, or it ends in ``.pub``, or the password is empty or too long, or the curve is
+            another one.
         KeyFileError: when one of the two files exists.
         StorageError: when a file cannot be written.
     """
@@ -45,10 +47,12 @@ def generate(private: Path, *, password: bytes | None = None) -> PublicKey:
         raise UsageError(f"{private}: the suffix .pub is for the public half; name the private key with .pem")
     if password is not None and not 0 < len(password) <= PASSWORD_LIMIT:
         raise UsageError(f"a key password has 1 to {PASSWORD_LIMIT} bytes, this one has {len(password)}")
+    if curve not in CURVES:
+        raise UsageError(f"the curve is {curve[:40]!r}; mbom makes keys on {', '.join(CURVES)}")
     for path in (private, public):
         if os.path.lexists(path):
             raise _taken(path)
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(CURVES[curve])
     encryption = serialization.NoEncryption() if password is None else serialization.BestAvailableEncryption(password)
     secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     half = PublicKey(key.public_key())
@@ -95,11 +99,7 @@ def load_private(path: Path, password: Callable[[], bytes] | None = None) -> ec.
         KeyFileError: when the file is missing, readable by others, malformed, not ECDSA, or on another curve.
         AccessError: when the key is encrypted and the password is missing or wrong.
     """
-    data, mode = _read(path)
-    if mode & 0o077:
-        raise KeyFileError(
-            f"{path}: mode {mode:04o} opens a private key to other users; run: chmod 600 {shlex.quote(str(path))}"
-        )
+    data = read_secret(path)
     # Foreign errors are not chained here: what they quote from a private key is not ours to vouch for.
     try:
         key = serialization.load_pem_private_key(data, None)
@@ -116,7 +116,27 @@ def load_public(path: Path) -> PublicKey:
     Raises:
         KeyFileError: when the file is missing, or holds anything else.
     """
-    return PublicKey.from_pem(_read(path)[0], what=str(path))
+    return PublicKey.from_pem(read_key_file(path), what=str(path))
+
+
+def publish_public(path: Path, key: PublicKey) -> None:
+    """Write a public key (SPKI PEM) to ``path``, whole or not at all; a name that is taken is never replaced.
+
+    Raises:
+        KeyFileError: when the file exists.
+        StorageError: when it cannot be written.
+    """
+    if os.path.lexists(path):
+        raise _taken(path)
+    written: list[Path] = []
+    try:
+        _name(_write(path, key.pem, 0o644, written), path)
+        _sync(path.parent)
+    except OSError as error:
+        raise StorageError(f"{path}: the key cannot be written: {error.strerror}") from error
+    finally:
+        for temporary in written:
+            temporary.unlink(missing_ok=True)
 
 
 def _decrypt(path: Path, data: bytes, password: Callable[[], bytes] | None) -> object:
@@ -137,20 +157,42 @@ def _checked(key: object, path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _read(path: Path) -> tuple[bytes, int]:
+def read_key_file(path: Path, *, limit: int = KEY_FILE_LIMIT) -> bytes:
+    """Return the content of a file of public keys or certificates.
+
+    Raises:
+        KeyFileError: when it is missing, no regular file, or larger than ``limit`` bytes.
+    """
+    return _read(path, limit)[0]
+
+
+def read_secret(path: Path, *, limit: int = KEY_FILE_LIMIT, holds: str = "a private key") -> bytes:
+    """Return the content of a file that only its owner may read.
+
+    Raises:
+        KeyFileError: as ``read_key_file``, and when its mode opens it to other users.
+    """
+    data, mode = _read(path, limit)
+    if mode & 0o077:
+        named = f"./{path}" if str(path).startswith("-") else str(path)
+        raise KeyFileError(f"{path}: mode {mode:04o} opens {holds} to other users; run: chmod 600 {shlex.quote(named)}")
+    return data
+
+
+def _read(path: Path, limit: int) -> tuple[bytes, int]:
     """Return the content and the permission bits of a regular file, both from one open descriptor."""
     try:
         with open(path, "rb", opener=_opener) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise KeyFileError(f"{path}: not a regular file, so no key")
-            data = file.read(KEY_FILE_LIMIT + 1)
+            data = file.read(limit + 1)
     except FileNotFoundError as error:
         raise KeyFileError(f"{path}: no such key file") from error
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(data) > KEY_FILE_LIMIT:
-        raise KeyFileError(f"{path}: larger than {KEY_FILE_LIMIT} bytes, which no key is")
+    if len(data) > limit:
+        raise KeyFileError(f"{path}: larger than {limit} bytes, which no such file is")
     return data, stat.S_IMODE(status.st_mode)
 
 
@@ -171,13 +213,7 @@ def _publish(private: Path, secret: bytes, public: Path, half: bytes) -> None:
     written: list[Path] = []
     try:
         for path, data, mode in ((private, secret, 0o600), (public, half, 0o644)):
-            temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-            written.append(temporary)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
+            _write(path, data, mode, written)
         _name(written[0], private)
         try:
             _name(written[1], public)
@@ -190,6 +226,18 @@ def _publish(private: Path, secret: bytes, public: Path, half: bytes) -> None:
     finally:
         for temporary in written:
             temporary.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes, mode: int, written: list[Path]) -> Path:
+    """Write a temporary file beside ``path``, and note it in ``written`` for whoever cleans up."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    written.append(temporary)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+    return temporary
 
 
 def _name(temporary: Path, path: Path) -> None:

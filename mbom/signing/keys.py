@@ -27,6 +27,8 @@ _CURVES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     "secp384r1": ("P-384", hashes.SHA384()),
     "secp521r1": ("P-521", hashes.SHA512()),
 }
+# What ``keygen`` makes, by its NIST name.
+CURVES: dict[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 _PREHASHED = Prehashed(hashes.SHA256())
 
 _LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
@@ -59,10 +61,15 @@ class PublicKey:
         if match is None:
             raise KeyFileError(f"{what}: {_what_it_is(data)}, where one PEM public key belongs")
         try:
-            key = serialization.load_der_public_key(base64.b64decode(b"".join(match[1].split()), validate=True))
+            der = base64.b64decode(b"".join(match[1].split()), validate=True)
+            key = serialization.load_der_public_key(der)
         except (ValueError, UnsupportedAlgorithm) as error:
             raise KeyFileError(f"{what}: the public key in it is malformed or of an unknown kind") from error
-        return cls(supported(key, what=what))
+        public = cls(supported(key, what=what))
+        # One key has one spelling. Explicit curve parameters, compressed points and BER are others, and hide attacks.
+        if public._der != der:
+            raise KeyFileError(f"{what}: the public key is not in DER with a named curve and an uncompressed point")
+        return public
 
     @property
     def curve(self) -> str:
@@ -82,13 +89,20 @@ class PublicKey:
     @property
     def fingerprint(self) -> str:
         """``SHA256:`` and the unpadded base64 of the SHA-256 of the DER SubjectPublicKeyInfo, in the manner of ssh."""
-        der = self._key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        return "SHA256:" + base64.b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+        return "SHA256:" + base64.b64encode(hashlib.sha256(self._der).digest()).decode().rstrip("=")
+
+    @property
+    def _der(self) -> bytes:
+        return self._key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
     @property
     def hint(self) -> str:
         """What bundles carry to name the key: the SHA-256 of ``pem`` in hex, as OpenSSF Model Signing defines it."""
         return sha256(self.pem)
+
+    def digest(self, data: bytes) -> bytes:
+        """Return the digest of ``data`` that ``verify`` takes the signature to be over."""
+        return hashlib.new(self._hash.name, data).digest()
 
     def verify(self, data: bytes, signature: bytes, *, what: str) -> None:
         """Check an ECDSA signature in DER over ``data``, with the hash that belongs to the curve.

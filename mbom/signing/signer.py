@@ -1,5 +1,6 @@
-"""Making signatures: what mbom asks of a signer, and the one that holds a local key."""
+"""Making signatures: what mbom asks of a signer, those that sign with a key, and the one that holds it in memory."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Self
@@ -9,9 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mbom.digest import is_sha256
 from mbom.errors import FormatError
 from mbom.signing import dsse, keys, sigstorebundle
+from mbom.signing.dsse import Envelope
 from mbom.signing.keyfiles import load_private
 from mbom.signing.keys import PublicKey, supported
 from mbom.signing.sigstorebundle import MessageSignature
+
+Stamp = Callable[[bytes], bytes]
 
 
 class Signer(Protocol):
@@ -33,27 +37,21 @@ class Signer(Protocol):
         """
 
 
-class LocalSigner:
-    """Signs with an ECDSA key in memory.
+class KeySigner(ABC):
+    """Signs with an ECDSA key, wherever that is.
 
     Statements are hashed as belongs to the curve (P-256 with SHA-256, P-384 with SHA-384, P-521 with SHA-512). Message
     signatures take SHA-256 on every curve, because a checkpoint is read once and that is its digest; beyond P-256
     Sigstore's registry lists this pairing as a deprecated one, and ``cosign verify-blob --key`` expects it.
+
+    Args:
+        public: the public half.
+        stamp: maps a signature to an RFC 3161 response over it, which the bundle carries; None for no timestamps.
     """
 
-    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
-        self._key = key
-        self._public = PublicKey(supported(key.public_key(), what="signing key"))
-
-    @classmethod
-    def load(cls, path: Path, password: Callable[[], bytes] | None = None) -> Self:
-        """Read the private key at ``path``; ``password`` is asked only when the key is encrypted.
-
-        Raises:
-            KeyFileError: when there is no usable key, or others can read it.
-            AccessError: when the password is missing or wrong.
-        """
-        return cls(load_private(path, password))
+    def __init__(self, public: PublicKey, stamp: Stamp | None = None) -> None:
+        self._public = public
+        self._stamp = stamp
 
     @property
     def public_key(self) -> PublicKey:
@@ -67,8 +65,8 @@ class LocalSigner:
 
     def sign_statement(self, statement: bytes) -> bytes:
         """See ``Signer``."""
-        envelope = dsse.seal(statement, lambda data: keys.sign(self._key, data))
-        return sigstorebundle.write(envelope, hint=self._public.hint)
+        envelope = dsse.seal(statement, self._sign)
+        return self._bundle(envelope)
 
     def sign_digest(self, sha256: str) -> bytes:
         """See ``Signer``.
@@ -79,5 +77,40 @@ class LocalSigner:
         if not is_sha256(sha256):
             raise FormatError(f"signing a file: {sha256[:80]!r} is not 64 lower-case hex digits")
         digest = bytes.fromhex(sha256)
-        content = MessageSignature(digest=digest, signature=keys.sign_sha256(self._key, digest))
-        return sigstorebundle.write(content, hint=self._public.hint)
+        return self._bundle(MessageSignature(digest=digest, signature=self._sign_sha256(digest)))
+
+    def _bundle(self, content: Envelope | MessageSignature) -> bytes:
+        timestamp = self._stamp(content.signature) if self._stamp is not None else None
+        return sigstorebundle.write(content, hint=self._public.hint, timestamp=timestamp)
+
+    @abstractmethod
+    def _sign(self, data: bytes) -> bytes:
+        """Return the signature in DER over ``data``, with the hash that belongs to the curve."""
+
+    @abstractmethod
+    def _sign_sha256(self, digest: bytes) -> bytes:
+        """Return the signature in DER over data whose SHA-256 is ``digest`` (32 raw bytes)."""
+
+
+class LocalSigner(KeySigner):
+    """Signs with a key in memory."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey, stamp: Stamp | None = None) -> None:
+        super().__init__(PublicKey(supported(key.public_key(), what="signing key")), stamp)
+        self._key = key
+
+    @classmethod
+    def load(cls, path: Path, password: Callable[[], bytes] | None = None, stamp: Stamp | None = None) -> Self:
+        """Read the private key at ``path``; ``password`` is asked only when the key is encrypted.
+
+        Raises:
+            KeyFileError: when there is no usable key, or others can read it.
+            AccessError: when the password is missing or wrong.
+        """
+        return cls(load_private(path, password), stamp)
+
+    def _sign(self, data: bytes) -> bytes:
+        return keys.sign(self._key, data)
+
+    def _sign_sha256(self, digest: bytes) -> bytes:
+        return keys.sign_sha256(self._key, digest)

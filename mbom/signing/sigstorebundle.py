@@ -15,6 +15,9 @@ from mbom.strictjson import Fields, Json
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 BUNDLE_LIMIT = 64 << 20  # bytes; a statement about 100,000 files takes 20 MB, base64 included
+TIMESTAMP_LIMIT = 32 << 10  # bytes; with its certificates an RFC 3161 response has 1,000 to 6,000
+
+_TIMES = "timestampVerificationData"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,18 +30,25 @@ class MessageSignature:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyBundle:
-    """A bundle signed with a key. ``hint`` names that key, is not authenticated, and may be missing."""
+    """A bundle signed with a key.
+
+    Attributes:
+        hint: names that key, is not authenticated, and may be missing.
+        content: what was signed.
+        timestamp: an RFC 3161 response over the signature in DER, where there is one; nothing in it is verified.
+    """
 
     hint: str | None
     content: Envelope | MessageSignature
+    timestamp: bytes | None = None
 
 
-def write(content: Envelope | MessageSignature, *, hint: str) -> bytes:
+def write(content: Envelope | MessageSignature, *, hint: str, timestamp: bytes | None = None) -> bytes:
     """Return the bundle that carries ``content``, as JSON."""
-    bundle: dict[str, Json] = {
-        "mediaType": MEDIA_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
-    }
+    material: dict[str, Json] = {"publicKey": {"hint": hint}, "tlogEntries": []}
+    if timestamp is not None:
+        material[_TIMES] = {"rfc3161Timestamps": [{"signedTimestamp": dsse.encode(timestamp)}]}
+    bundle: dict[str, Json] = {"mediaType": MEDIA_TYPE, "verificationMaterial": material}
     if isinstance(content, Envelope):
         bundle["dsseEnvelope"] = content.to_dict()
     else:
@@ -50,10 +60,11 @@ def write(content: Envelope | MessageSignature, *, hint: str) -> bytes:
 
 
 def read(data: bytes, *, what: str) -> KeyBundle:
-    """Read a bundle strictly: known members only, exactly one signature, no log entries.
+    """Read a bundle strictly: known members only, exactly one signature, at most one timestamp, no log entries.
 
-    Log entries and timestamps are refused rather than ignored: next to a plain key nothing here checks them, and what
-    is not checked must not look as if it were.
+    Log entries are refused rather than ignored: next to a plain key nothing here checks them, and what is not checked
+    must not look as if it were. A second timestamp is refused because a verifier that takes any one of several lets
+    whoever adds one choose the time.
 
     Raises:
         FormatError: on anything malformed or unknown.
@@ -61,10 +72,10 @@ def read(data: bytes, *, what: str) -> KeyBundle:
     """
     top = Fields(strictjson.loads(data, what=what, limit=BUNDLE_LIMIT, floats=False), what)
     top.constant("mediaType", MEDIA_TYPE)
-    hint = _hint(top.object("verificationMaterial"), what)
+    hint, timestamp = _material(top.object("verificationMaterial"), what)
     content = read_content(top)
     top.end()
-    return KeyBundle(hint=hint, content=content)
+    return KeyBundle(hint=hint, content=content, timestamp=timestamp)
 
 
 def read_content(top: Fields) -> Envelope | MessageSignature:
@@ -80,7 +91,8 @@ def read_content(top: Fields) -> Envelope | MessageSignature:
     return _message(top.object("messageSignature"))
 
 
-def _hint(material: Fields, what: str) -> str | None:
+def _material(material: Fields, what: str) -> tuple[str | None, bytes | None]:
+    """Take the key's hint and the timestamp, which may both be missing."""
     for name in ("certificate", "x509CertificateChain"):
         if material.has(name):
             raise SignatureError(f"{what}: signed with a certificate, and what is trusted here is a key")
@@ -96,8 +108,23 @@ def _hint(material: Fields, what: str) -> str | None:
     key.end()
     if material.has("tlogEntries") and material.array("tlogEntries"):
         raise FormatError(f"{what}: log entries beside a plain key, which are not checked and so not accepted")
+    timestamp = _timestamp(material.object(_TIMES)) if material.has(_TIMES) else None
     material.end()
-    return hint or None  # protocol buffers do not tell an empty string from a missing one
+    return hint or None, timestamp  # protocol buffers do not tell an empty string from a missing one
+
+
+def _timestamp(data: Fields) -> bytes | None:
+    listed = data.objects("rfc3161Timestamps") if data.has("rfc3161Timestamps") else []
+    data.end()
+    if not listed:
+        return None
+    if len(listed) > 1:
+        raise FormatError(f"{data.what}: {len(listed)} timestamps, at most one is allowed")
+    response = dsse.decode(listed[0].text("signedTimestamp"), what=f"{listed[0].what}: signedTimestamp")
+    listed[0].end()
+    if not 0 < len(response) <= TIMESTAMP_LIMIT:
+        raise FormatError(f"{data.what}: a timestamp of {len(response)} bytes, 1 to {TIMESTAMP_LIMIT} are allowed")
+    return response
 
 
 def _message(fields: Fields) -> MessageSignature:

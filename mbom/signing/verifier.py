@@ -4,6 +4,8 @@ A verifier returns what was signed, parsed from the verified bytes. Nothing else
 nothing can use a payload that was not verified.
 """
 
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -14,8 +16,22 @@ from mbom.signing.dsse import Envelope
 from mbom.signing.keyfiles import load_public
 from mbom.signing.keys import PublicKey
 from mbom.signing.oms import OmsManifest
-from mbom.signing.sigstorebundle import MessageSignature
+from mbom.signing.sigstorebundle import KeyBundle, MessageSignature
 from mbom.signing.statement import Statement
+from mbom.signing.timestamp import TimestampAuthority
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """When a signature was there.
+
+    Attributes:
+        time: by when it was, where somebody whom the caller trusts vouches for that; None where nobody does.
+        detail: what is known of the time, in words for people; empty where nothing is.
+    """
+
+    time: datetime | None
+    detail: str
 
 
 class Verifier(Protocol):
@@ -38,27 +54,32 @@ class Verifier(Protocol):
     def verify_oms(self, bundle: bytes, *, what: str = "model.sig") -> OmsManifest:
         """Return the signed OpenSSF Model Signing manifest."""
 
+    def seen(self, bundle: bytes, *, what: str = "bundle") -> Seen:
+        """Return when the signature of a bundle, which has been verified, was there."""
+
 
 class KeyVerifier:
-    """Trusts one public key.
+    """Trusts one public key, and for the time of signatures an authority or nobody.
 
     The algorithm is the key's; a bundle cannot choose it. A bundle's hint is compared when there is one: it proves
-    nothing, but it tells a bundle of another signer from a damaged one.
+    nothing, but it tells a bundle of another signer from a damaged one. With an authority, every signature needs a
+    timestamp that holds under it; without one, timestamps prove nothing and are not looked at.
     """
 
-    def __init__(self, key: PublicKey, *, legacy: bool = False) -> None:
+    def __init__(self, key: PublicKey, authority: TimestampAuthority | None = None, *, legacy: bool = False) -> None:
         """Trust ``key``; ``legacy`` takes the deprecated format of PyPI ``model-signing`` 0.2 where it is asked for."""
         self._key = key
+        self._authority = authority
         self._legacy = legacy
 
     @classmethod
-    def load(cls, path: Path, *, legacy: bool = False) -> Self:
+    def load(cls, path: Path, authority: TimestampAuthority | None = None, *, legacy: bool = False) -> Self:
         """Read the trusted public key at ``path``.
 
         Raises:
             KeyFileError: when there is no usable public key.
         """
-        return cls(load_public(path), legacy=legacy)
+        return cls(load_public(path), authority, legacy=legacy)
 
     @property
     def public_key(self) -> PublicKey:
@@ -72,11 +93,12 @@ class KeyVerifier:
 
     def verify_statement(self, bundle: bytes, *, predicate_type: str, what: str = "bundle") -> Statement:
         """See ``Verifier``."""
-        content = self._content(bundle, what)
-        if not isinstance(content, Envelope):
+        read = self._read(bundle, what)
+        if not isinstance(read.content, Envelope):
             raise FormatError(f"{what}: signs a file's digest, where a signed statement belongs")
         legacy = self._legacy and predicate_type == manifest.LEGACY_PREDICATE_TYPE
-        payload = content.open(self._key, what=what, legacy=legacy)
+        payload = read.content.open(self._key, what=what, legacy=legacy)
+        self._seen(read, what)
         return statement.parse(payload, predicate_type=predicate_type, what=f"{what}: statement", legacy=legacy)
 
     def verify_digest(self, bundle: bytes, sha256: str, *, what: str = "bundle") -> None:
@@ -87,22 +109,37 @@ class KeyVerifier:
         """
         if not is_sha256(sha256):
             raise FormatError(f"{what}: compared with {sha256[:80]!r}, which is not 64 lower-case hex digits")
-        content = self._content(bundle, what)
+        read = self._read(bundle, what)
+        content = read.content
         if not isinstance(content, MessageSignature):
             raise FormatError(f"{what}: signs a statement, where a signed file digest belongs")
         if content.digest.hex() != sha256:
             raise SignatureError(f"{what}: signs the SHA-256 {content.digest.hex()}, and the file's is {sha256}")
         self._key.verify_sha256(bytes.fromhex(sha256), content.signature, what=what)
+        self._seen(read, what)
 
     def verify_oms(self, bundle: bytes, *, what: str = "model.sig") -> OmsManifest:
         """See ``Verifier``."""
         return oms.interpret(self.verify_statement(bundle, predicate_type=oms.PREDICATE_TYPE, what=what), what=what)
 
-    def _content(self, bundle: bytes, what: str) -> Envelope | MessageSignature:
+    def seen(self, bundle: bytes, *, what: str = "bundle") -> Seen:
+        """See ``Verifier``."""
+        return self._seen(self._read(bundle, what), what)
+
+    def _read(self, bundle: bytes, what: str) -> KeyBundle:
         read = sigstorebundle.read(bundle, what=what)
         if read.hint is not None and read.hint != self._key.hint:
             raise SignatureError(
                 f"{what}: signed with another key, the trusted one is {self._key.fingerprint} "
                 f"(hint {read.hint[:80]!r}, the trusted key's is {self._key.hint})"
             )
-        return read.content
+        return read
+
+    def _seen(self, read: KeyBundle, what: str) -> Seen:
+        if self._authority is None:
+            unchecked = "its timestamp was not checked (--timestamp-authority)"
+            return Seen(time=None, detail=unchecked if read.timestamp is not None else "")
+        if read.timestamp is None:
+            raise SignatureError(f"{what}: has no timestamp, and one of the trusted authority was demanded")
+        timestamp = self._authority.check(read.timestamp, read.content.signature, what=what)
+        return Seen(time=timestamp.time, detail=str(timestamp))

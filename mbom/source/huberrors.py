@@ -29,6 +29,7 @@ from huggingface_hub.errors import (
 )
 
 from mbom.errors import AccessError, MbomError, SourceError, StorageError
+from mbom.redact import redact
 
 Result = TypeVar("Result")
 
@@ -129,7 +130,9 @@ def _http(error: HfHubHTTPError, *, repo: str, revision: str, endpoint: str, wha
         if isinstance(error, kind):
             return verdict
     status = error.response.status_code
-    said = f"HTTP {status}" + (f" ({_line(error.server_message)})" if error.server_message else "")
+    # A hostile mirror may repeat the token that it was sent.
+    sent = error.response.request.headers.get("authorization", "").removeprefix("Bearer ")
+    said = f"HTTP {status}" + (f" ({_line(error.server_message, sent)})" if error.server_message else "")
     if status in (408, 416, 429) or status >= 500:
         return PassingError(f"{what}: the hub answers {said}", retry_after=_retry_after(error.response))
     if status == 403 and urlsplit(str(error.response.url)).netloc != urlsplit(endpoint).netloc:
@@ -175,7 +178,7 @@ def _retry_after(response: httpx2.Response) -> float | None:
     return float(limit[1]) if limit else None
 
 
-def _line(message: object) -> str:
-    """Return the first line of a foreign message, harmless on a terminal."""
-    first = next(iter(str(message).strip().splitlines()), "no reason given")
+def _line(message: object, *sent: str) -> str:
+    """Return the first line of a foreign message, harmless on a terminal and without secrets."""
+    first = redact(next(iter(str(message).strip().splitlines()), "no reason given"), sent)
     return "".join(char if char.isprintable() else "?" for char in first[:MESSAGE_LIMIT])

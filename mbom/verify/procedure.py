@@ -7,6 +7,7 @@ for: a member whose digest is not the signed one is not even parsed.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from mbom import __version__, bom, bundle, strictjson
@@ -25,6 +26,10 @@ from mbom.source import Source
 from mbom.strictjson import Json
 from mbom.verify.asked import Challenge, Expectation
 from mbom.verify.comparing import count, differences, digests, refuse, tensor_difference
+
+# How far the attester's clock may be ahead of the one that vouches for the time. A claim beyond it is a contradiction:
+# ``--min-time`` rests on the claim, and a signer who dates ahead keeps an attestation fresh that is not.
+CLOCK_SKEW = timedelta(minutes=10)
 
 
 class Skip(Exception):  # noqa: N818  # it is no error: a step says with it that it cannot look
@@ -94,9 +99,16 @@ class Procedure:
         statement = self.verifier.verify_statement(
             self.members[bundle.ATTESTATION], predicate_type=PREDICATE_TYPE, what=bundle.ATTESTATION
         )
-        self.attestation = Attestation.from_dict(statement.predicate)
+        attestation = Attestation.from_dict(statement.predicate)
+        seen = self.verifier.seen(self.members[bundle.ATTESTATION], what=bundle.ATTESTATION)
+        if seen.time is not None and attestation.time > seen.time + CLOCK_SKEW:
+            raise RefusedError(
+                f"the statement claims {format_time(attestation.time)}, and its signature was there "
+                f"at {format_time(seen.time)} already"
+            )
+        self.attestation = attestation
         self.statement = statement
-        return self.verifier.identity
+        return f"{self.verifier.identity}; {seen.detail}" if seen.detail else self.verifier.identity
 
     def _signed(self) -> tuple[Statement, Attestation]:
         if self.statement is None or self.attestation is None:

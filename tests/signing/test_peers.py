@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from authorities import Authority
 
 from mbom.digest import sha256
 from mbom.errors import SignatureError
@@ -105,6 +106,15 @@ def test_the_reference_tool_verifies_our_signature_on_every_curve(model: Path, t
     (tmp_path / "key.pub").write_bytes(LocalSigner.load(key).public_key.pem)
     sign_with_mbom(model, key)
     assert check(model, tmp_path / "key.pub").returncode == 0
+
+
+def test_the_reference_tool_verifies_a_signature_that_carries_a_timestamp(model: Path, key: Path) -> None:
+    statement = oms.build(model.name, [(name, sha256(content)) for name, content in FILES.items()])
+    stamped = LocalSigner.load(key, stamp=Authority.make().stamp).sign_statement(statement)
+    assert b"rfc3161Timestamps" in stamped
+    (model / "model.sig").write_bytes(stamped)
+    verdict = check(model, key.with_suffix(".pub"))
+    assert (verdict.returncode, verdict.stdout) == (0, "Verification succeeded\n"), verdict.stderr
 
 
 def test_we_verify_what_the_reference_tool_signed(model: Path, key: Path) -> None:

@@ -84,6 +84,10 @@ def material(**members: object) -> Change:
     return edited(lambda value: value["verificationMaterial"].update(members))
 
 
+def times(listed: list[object]) -> Change:
+    return material(timestampVerificationData={"rfc3161Timestamps": listed})
+
+
 def signature(change: Callable[[str], object]) -> Change:
     """Change the text of the signature."""
 
@@ -182,7 +186,21 @@ REFUSED: dict[str, tuple[Change, type[MbomError], str]] = {
         "signed with a certificate",
     ),
     "a log entry": (material(tlogEntries=[ENTRY]), FormatError, "log entries beside a plain key"),
-    "a timestamp": (material(timestampVerificationData={}), FormatError, "unknown member"),
+    "two timestamps": (times([{"signedTimestamp": "QQ=="}] * 2), FormatError, "2 timestamps, at most one"),
+    "a timestamp of another kind": (
+        material(timestampVerificationData={"rfc9162Timestamps": []}),
+        FormatError,
+        "unknown member 'rfc9162Timestamps'",
+    ),
+    "an empty timestamp": (times([{"signedTimestamp": ""}]), FormatError, "a timestamp of 0 bytes"),
+    "a huge timestamp": (times([{"signedTimestamp": "QQ" * 65_536}]), FormatError, "bytes, 1 to 32768 are allowed"),
+    "a timestamp in base64 for URLs": (times([{"signedTimestamp": "_-8="}]), FormatError, "not base64"),
+    "a timestamp that is no object": (times(["QQ=="]), FormatError, "a string where an object belongs"),
+    "a timestamp with a time beside it": (
+        times([{"signedTimestamp": "QQ==", "time": "now"}]),
+        FormatError,
+        "unknown member 'time'",
+    ),
     "a key inside the bundle": (
         material(publicKey={"rawBytes": base64.b64encode(OTHER.public_key.pem).decode()}),
         SignatureError,
