@@ -13,7 +13,7 @@ from mbom.cli import folders, options, trust
 from mbom.cli.console import Display, shown, size
 from mbom.cli.summary import comparison, headline, outcome
 from mbom.errors import EngineError, UsageError
-from mbom.signing import KeyVerifier, public_path
+from mbom.signing import KeyVerifier, Signer
 from mbom.source import open_source
 
 
@@ -36,6 +36,11 @@ def created() -> datetime:
 @click.argument("model")
 @click.option("-o", "--output", type=options.PATH, help="The bundle to write. [default: NAME.mbom]")
 @click.option("--key", type=options.PATH, help="Private key in PEM. [default: your own, made on first use]")
+@click.option("--keyless", is_flag=True, help="Sign through Sigstore; its public log keeps identity and digests.")
+@click.option(
+    "--identity-token-file", type=options.PATH, help="OpenID token for --keyless. [default: CI's, or browser]"
+)
+@click.option("--trust-config", type=options.PATH, help="Sigstore instance for --keyless. [default: the public one]")
 @click.option("--unsigned", is_flag=True, help="Write a bundle without signatures; verify will refuse it.")
 @click.option("--no-behaviour", is_flag=True, help="Leave out the behaviour pass.")
 @click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
@@ -60,6 +65,9 @@ def attest(
     model: str,
     output: Path | None,
     key: Path | None,
+    keyless: bool,
+    identity_token_file: Path | None,
+    trust_config: Path | None,
     unsigned: bool,
     no_behaviour: bool,
     everything: bool,
@@ -84,14 +92,17 @@ def attest(
     Example:
       mbom attest openai/gpt-oss-120b
       mbom attest ./models/mine --key release.pem -o mine.mbom
+      mbom attest ./models/mine --keyless
       mbom attest ./models/mine --base gpt-oss-20b.mbom --base-key openai.pub
     """
     if no_behaviour and (sensitivity or deployed):
         raise UsageError("--sensitivity and --deployed exclude --no-behaviour")
     if base_key is not None and not bases:
         raise UsageError("--base-key says whom to trust for --base, which is not given")
-    if key is not None and unsigned:
-        raise UsageError("--key and --unsigned exclude each other")
+    if [key is not None, keyless, unsigned].count(True) > 1:
+        raise UsageError("--key, --keyless and --unsigned exclude each other")
+    if (identity_token_file or trust_config) and not keyless:
+        raise UsageError("--identity-token-file and --trust-config go with --keyless")
     if not no_behaviour and (missing := engine.available()) is not None:
         raise EngineError(f"{missing}, or leave the behaviour out with --no-behaviour")
     stands_behind = bom.Author.parse(author) if author is not None else None
@@ -99,7 +110,9 @@ def attest(
     producers = options.producers(origins)
     trusted_for_bases = KeyVerifier.load(base_key) if base_key is not None else None
     compared_with = [read_base(folder, trusted_for_bases) for folder in bases]
-    signer = None if unsigned else trust.signer(key, display)
+    signer: Signer | None = None
+    if not unsigned:
+        signer = trust.keyless_signer(identity_token_file, trust_config) if keyless else trust.signer(key, display)
     with display.scanning() as on_scan, display.measuring() as on_measure:
         source = open_source(model, on_bytes=on_scan.fetched)
         folder = output or Path(f"{source.origin.name}.mbom")
@@ -136,6 +149,6 @@ def attest(
     total = size(sum(len(data) for data in done.members.values()))
     display.line(f"{shown(folder)}   {len(done.members)} members, {total}")
     if signer is not None:
-        trusted = f" --key {shown(public_path(key))}" if key is not None else ""
+        trusted = trust.arguments(key, signer, trust_config)
         display.line(f"next: mbom verify {shown(folder)} {model}{trusted}")
     display.data(str(folder))

@@ -22,6 +22,7 @@ from mbom.source import open_source
 @click.argument("bundle", type=options.PATH)
 @click.argument("checkpoint", required=False)
 @click.option("--key", type=options.PATH, help="The signer's public key in PEM. [default: your own]")
+@trust.keyless
 @click.option("--behaviour", is_flag=True, help="Run the behaviour pass again and compare.")
 @click.option("--challenge", metavar="NONCE", help="Measure CHECKPOINT and --reference under a nonce, and compare.")
 @click.option("--reference", metavar="OTHER", help="A copy that you trust, or a record that answers the same NONCE.")
@@ -40,6 +41,7 @@ def verify(
     bundle: Path,
     checkpoint: str | None,
     key: Path | None,
+    keyless: trust.Keyless,
     behaviour: bool,
     challenge: str | None,
     reference: str | None,
@@ -61,9 +63,12 @@ def verify(
     nonce that you make up. OTHER is a checkpoint too, or a record that `mbom measure --challenge NONCE` wrote. The
     bundle's own record is compared with --behaviour only.
 
+    A keyless signature is trusted from the --identity that --issuer vouches for, both matched exactly.
+
     \b
     Example:
       mbom verify gpt-oss-20b.mbom ./models/gpt-oss-20b --key release.pub --behaviour
+      mbom verify mine.mbom ./mine --identity me@example.org --issuer https://accounts.google.com
       mbom verify mine.mbom ./theirs --key release.pub --challenge 5f0c7a12e9 --reference ./mine
     """
     if behaviour and checkpoint is None:
@@ -71,7 +76,7 @@ def verify(
     nonce = _nonce(challenge, reference, checkpoint)
     expected = _expectation(repo, revision, min_time)
     display = Display(quiet=quiet)
-    verifier = trust.verifier(key)
+    verifier = trust.verifier(key, keyless)
     with display.scanning() as on_scan:
         source = open_source(checkpoint, on_bytes=on_scan.fetched) if checkpoint is not None else None
         if source is not None and source.origin.kind == "hub":

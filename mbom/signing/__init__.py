@@ -1,5 +1,9 @@
-"""Signatures: bytes in, bytes out. Statements, envelopes, bundles, and the keys that make and check them."""
+"""Signatures: bytes in, bytes out. Statements, envelopes, bundles, and what makes and checks them.
 
+``keyless`` and ``keylesssigner`` are imported where they are used, because they import sigstore.
+"""
+
+from mbom.signing.identity import TrustedIdentity, Witness
 from mbom.signing.keyfiles import default_key, generate, load_public, public_path
 from mbom.signing.keys import PublicKey
 from mbom.signing.oms import OmsManifest
@@ -15,7 +19,9 @@ __all__ = [
     "Signer",
     "Statement",
     "Subject",
+    "TrustedIdentity",
     "Verifier",
+    "Witness",
     "default_key",
     "generate",
     "load_public",

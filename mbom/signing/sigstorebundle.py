@@ -61,21 +61,31 @@ def read(data: bytes, *, what: str) -> KeyBundle:
     top = Fields(strictjson.loads(data, what=what, limit=BUNDLE_LIMIT, floats=False), what)
     top.constant("mediaType", MEDIA_TYPE)
     hint = _hint(top.object("verificationMaterial"), what)
-    if top.has("dsseEnvelope") == top.has("messageSignature"):
-        raise FormatError(f"{what}: exactly one of 'dsseEnvelope' and 'messageSignature' belongs in a bundle")
-    content: Envelope | MessageSignature
-    if top.has("dsseEnvelope"):
-        content = Envelope.from_fields(top.object("dsseEnvelope"))
-    else:
-        content = _message(top.object("messageSignature"))
+    content = read_content(top)
     top.end()
     return KeyBundle(hint=hint, content=content)
+
+
+def read_content(top: Fields) -> Envelope | MessageSignature:
+    """Take what is signed from a bundle: exactly one of an envelope and a message signature.
+
+    Raises:
+        FormatError: when there is none, or both, or it is malformed.
+    """
+    if top.has("dsseEnvelope") == top.has("messageSignature"):
+        raise FormatError(f"{top.what}: exactly one of 'dsseEnvelope' and 'messageSignature' belongs in a bundle")
+    if top.has("dsseEnvelope"):
+        return Envelope.from_fields(top.object("dsseEnvelope"))
+    return _message(top.object("messageSignature"))
 
 
 def _hint(material: Fields, what: str) -> str | None:
     for name in ("certificate", "x509CertificateChain"):
         if material.has(name):
-            raise SignatureError(f"{what}: signed with a certificate, and what is trusted here is a key")
+            raise SignatureError(
+                f"{what}: signed with a certificate (keyless), and what is trusted here is a key; "
+                "to trust an identity, give --identity and --issuer"
+            )
     key = material.object("publicKey")
     hint = key.optional_text("hint")
     key.end()

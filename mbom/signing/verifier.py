@@ -38,6 +38,9 @@ class Verifier(Protocol):
     def verify_oms(self, bundle: bytes, *, what: str = "model.sig") -> OmsManifest:
         """Return the signed OpenSSF Model Signing manifest."""
 
+    def narrowed(self, signed: Statement) -> "Verifier":
+        """Return a verifier that trusts nobody but who signed ``signed``, which this one has verified."""
+
 
 class KeyVerifier:
     """Trusts one public key.
@@ -94,6 +97,11 @@ class KeyVerifier:
     def verify_oms(self, bundle: bytes, *, what: str = "model.sig") -> OmsManifest:
         """See ``Verifier``."""
         return oms.interpret(self.verify_statement(bundle, predicate_type=oms.PREDICATE_TYPE, what=what), what=what)
+
+    def narrowed(self, signed: Statement) -> Self:
+        """See ``Verifier``: a key is one signer."""
+        del signed
+        return self
 
     def _content(self, bundle: bytes, what: str) -> Envelope | MessageSignature:
         read = sigstorebundle.read(bundle, what=what)

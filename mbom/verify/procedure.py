@@ -96,7 +96,9 @@ class Procedure:
         )
         self.attestation = Attestation.from_dict(statement.predicate)
         self.statement = statement
-        return self.verifier.identity
+        # Where several signers are trusted, the rest of a bundle must still be of the one who signed the attestation.
+        self.verifier = self.verifier.narrowed(statement)
+        return str(statement.witness) if statement.witness is not None else self.verifier.identity
 
     def _signed(self) -> tuple[Statement, Attestation]:
         if self.statement is None or self.attestation is None:
@@ -347,16 +349,17 @@ class Procedure:
         expected = self.expected
         if expected == Expectation():
             raise Skip("nothing was demanded", asked=False)
-        _, attestation = self._signed()
+        statement, attestation = self._signed()
         origin = attestation.origin
         if expected.repo is not None and origin.repo != expected.repo:
             raise RefusedError(f"the statement is about {origin.repo or origin.name}, demanded was {expected.repo}")
         if expected.revision is not None and origin.revision != expected.revision:
             raise RefusedError(f"the statement is about revision {origin.revision}, demanded was {expected.revision}")
-        if expected.min_time is not None and attestation.time < expected.min_time:
+        # The attester's clock is a claim. A log or timestamp authority that saw the signature earlier refutes it.
+        made = attestation.time if statement.witness is None else min(attestation.time, statement.witness.time)
+        if expected.min_time is not None and made < expected.min_time:
             raise RefusedError(
-                f"the statement was made {format_time(attestation.time)}, "
-                f"demanded was {format_time(expected.min_time)} or later"
+                f"the statement was made {format_time(made)}, demanded was {format_time(expected.min_time)} or later"
             )
         return f"{origin.repo or origin.name}@{origin.revision or attestation.model_digest[:12]}"
 
