@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Self
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 
 from mbom.errors import KeyFileError, SignatureError, UsageError
@@ -166,7 +167,7 @@ def load_certificate(der: bytes, *, what: str) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         key = certificate.public_key()
-    except (ValueError, x509.InvalidVersion) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise SignatureError(f"{what}: the certificate cannot be read") from error
     try:
         supported(key, what=f"{what}: certificate")

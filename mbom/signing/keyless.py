@@ -73,6 +73,7 @@ class KeylessVerifier:
         """
         self._trusted = trusted
         self._root = root
+        self._logs = sigstoretrust.log_ids(root)
         try:
             self._library = SigstoreVerifier(trusted_root=root)
         except SigstoreError as error:
@@ -147,6 +148,8 @@ class KeylessVerifier:
     def _verify(self, read: KeylessBundle, check: "_Check", what: str) -> Witness:
         """Run steps 2 to 6 on a bundle that was read strictly; ``check`` is the library's verification."""
         load_certificate(read.certificate, what=what)
+        if read.log not in self._logs:
+            raise SignatureError(f"{what}: entered in the log {read.log.hex()}, which the trusted root does not name")
         policy = _Policy(self._trusted, what)
         seen: list[tuple[datetime, str]] = []
         try:

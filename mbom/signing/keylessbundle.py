@@ -1,7 +1,8 @@
 """Sigstore bundles v0.3 signed with a short-lived certificate, read strictly before any library sees them.
 
 The sigstore library takes the last of two equal members and base64 in several spellings, and ignores timestamps that
-do not hold as long as one does. What passes here has one reading, and nothing in it can go unchecked later.
+do not hold as long as one does. What passes here has one reading, and all of it is checked later, except for what
+witnesses of the log write under its checkpoint: nobody has told us their keys.
 
 Source: https://github.com/sigstore/protobuf-specs (sigstore_bundle.proto, sigstore_rekor.proto), in the JSON form of
 protocol buffers; https://c2sp.org/tlog-checkpoint.
@@ -25,6 +26,7 @@ CHECKPOINT_LIMIT = 32 << 10  # characters; one line for each witness
 PROOF_LIMIT = 64  # hashes; more than any tree of fewer than 2**64 leaves needs
 
 _UINT64 = re.compile(r"0|[1-9][0-9]{0,19}")
+_NOTE_SIGNATURE = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/=]+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,7 @@ class KeylessBundle:
 
     Attributes:
         certificate: the signing certificate in DER.
+        log: the id of the log that the entry is said to be in, a SHA-256.
         content: the envelope or message signature.
         integrated: the time in the log entry, in seconds since 1970, which the log's promise covers; None where there
             is no promise, as in Rekor v2.
@@ -41,6 +44,7 @@ class KeylessBundle:
     """
 
     certificate: bytes
+    log: bytes
     content: Envelope | MessageSignature
     integrated: int | None
     timestamps: int
@@ -88,7 +92,7 @@ def read(data: bytes, *, what: str) -> KeylessBundle:
     entries = material.objects("tlogEntries")
     if len(entries) != 1:
         raise FormatError(f"{what}: {len(entries)} log entries, exactly one is allowed")
-    integrated = _entry(entries[0])
+    log, integrated = _entry(entries[0])
     timestamps = _timestamps(material)
     material.end()
     content = read_content(top)
@@ -96,7 +100,12 @@ def read(data: bytes, *, what: str) -> KeylessBundle:
     if integrated is None and not timestamps:
         raise FormatError(f"{what}: neither the log's promise nor a timestamp says when it was signed")
     return KeylessBundle(
-        certificate=certificate, content=content, integrated=integrated, timestamps=timestamps, document=document
+        certificate=certificate,
+        log=log,
+        content=content,
+        integrated=integrated,
+        timestamps=timestamps,
+        document=document,
     )
 
 
@@ -113,12 +122,12 @@ def _certificate(material: Fields) -> bytes:
     return der
 
 
-def _entry(entry: Fields) -> int | None:
-    """Check the form of a log entry, and return the time that its promise covers."""
+def _entry(entry: Fields) -> tuple[bytes, int | None]:
+    """Check the form of a log entry, and return the log's id and the time that its promise covers."""
     index = _number(entry, "logIndex")
-    log = entry.object("logId")
-    _bytes(log, "keyId", size=32)
-    log.end()
+    identifier = entry.object("logId")
+    log = _bytes(identifier, "keyId", size=32)
+    identifier.end()
     kind = entry.object("kindVersion")
     version = (kind.text("kind"), kind.text("version"))
     kind.end()
@@ -128,7 +137,7 @@ def _entry(entry: Fields) -> int | None:
         promise = entry.object("inclusionPromise")
         _bytes(promise, "signedEntryTimestamp")
         promise.end()
-    leaf = _proof(entry.object("inclusionProof"))
+    leaf = _proof(entry.object("inclusionProof"), log)
     _bytes(entry, "canonicalizedBody", limit=BODY_LIMIT)
     entry.end()
     if promised != bool(integrated):
@@ -136,10 +145,10 @@ def _entry(entry: Fields) -> int | None:
     # Rekor v1 numbers entries across its shards, so that there the promise covers another index than the proof.
     if version[1] != "0.0.1" and (promised or index != leaf):
         raise FormatError(f"{entry.what}: an entry {'/'.join(version)[:80]} with a promise, or of another index")
-    return integrated or None
+    return log, integrated or None
 
 
-def _proof(proof: Fields) -> int:
+def _proof(proof: Fields, log: bytes) -> int:
     """Check the form of an inclusion proof and that its checkpoint is of the same tree; return the leaf's index."""
     index = _number(proof, "logIndex")
     size = _number(proof, "treeSize")
@@ -151,15 +160,31 @@ def _proof(proof: Fields) -> int:
         if len(dsse.decode(text, what=f"{proof.what}: hashes")) != 32:
             raise FormatError(f"{proof.what}: a hash that is no SHA-256")
     checkpoint = proof.object("checkpoint")
-    note = checkpoint.text("envelope")
+    _check_note(checkpoint.text("envelope"), size, root, log, checkpoint.what)
     checkpoint.end()
     proof.end()
-    if len(note) > CHECKPOINT_LIMIT:
-        raise FormatError(f"{proof.what}: a checkpoint of {len(note)} characters, the limit is {CHECKPOINT_LIMIT}")
-    # The library compares the root alone. Lines: origin, size, root, then others.
-    if note.split("\n")[1:3] != [str(size), dsse.encode(root)]:
-        raise FormatError(f"{proof.what}: the checkpoint is of another tree than the proof")
     return index
+
+
+def _check_note(note: str, size: int, root: bytes, log: bytes, what: str) -> None:
+    """Refuse a checkpoint of another tree, or one that the log has not signed in its own name exactly once."""
+    if len(note) > CHECKPOINT_LIMIT:
+        raise FormatError(f"{what}: {len(note)} characters, the limit is {CHECKPOINT_LIMIT}")
+    text, _, block = note.partition("\n\n")
+    lines = text.split("\n")
+    # The library compares the root alone.
+    if lines[1:3] != [str(size), dsse.encode(root)]:
+        raise FormatError(f"{what}: of another tree than the proof")
+    own = []
+    for line in block.removesuffix("\n").split("\n"):
+        match = _NOTE_SIGNATURE.fullmatch(line)
+        if match is None:
+            raise FormatError(f"{what}: a line under it that is no signature")
+        if dsse.decode(match[2], what=what)[:4] == log[:4]:
+            own.append(match[1])
+    # Rekor v1 writes the id of the tree behind its name: "rekor.sigstore.dev - 1193050959916656506".
+    if own != [lines[0].partition(" - ")[0]]:
+        raise FormatError(f"{what}: signed {len(own)} times by the log, or in another name than its own")
 
 
 def _timestamps(material: Fields) -> int:

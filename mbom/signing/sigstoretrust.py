@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from sigstore.errors import Error as SigstoreError
-from sigstore.models import ClientTrustConfig
+from sigstore.models import ClientTrustConfig, TrustedRoot
 
 from mbom import strictjson
 from mbom.errors import FormatError, KeyFileError, UnavailableError
@@ -55,6 +55,14 @@ def public_instance(*, offline: bool) -> ClientTrustConfig:
     except (SigstoreError, OSError, ValueError) as error:
         how = "" if offline else "; is there a network? A private instance is named with --trust-config"
         raise UnavailableError(f"the trust root of Sigstore's public instance: {brief(error)}{how}") from error
+
+
+def log_ids(root: TrustedRoot) -> frozenset[bytes]:
+    """Return the ids of the logs that a root trusts.
+
+    The library tries every trusted key on an entry whose log it does not know, so that an id could say anything.
+    """
+    return frozenset(log.log_id.key_id for log in root._inner.tlogs)  # noqa: SLF001  # the library shows them nowhere
 
 
 def brief(error: BaseException) -> str:
