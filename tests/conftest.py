@@ -1,10 +1,12 @@
-"""What the whole run shares: one attested copy of the trained fixture, and records, measured by the real engine."""
+"""What the whole run shares: an attested copy of the trained fixture, records that the engine measured, a Sigstore."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from attesting import Scene, copy_scene, set_scene
 from measuring import Records, measure_all
+from sigstoreloop import Faults, Instance
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,17 @@ def scene(attested: Scene, tmp_path: Path) -> Scene:
 def records(attested: Scene, tmp_path_factory: pytest.TempPathFactory) -> Records:
     """Records of the fixture and of a bent copy; look at them, and change only copies."""
     return measure_all(attested, tmp_path_factory.mktemp("records"))
+
+
+@pytest.fixture(scope="session")
+def running_instance() -> Iterator[Instance]:
+    """A Sigstore on loopback; a test that makes it misbehave asks for ``instance``."""
+    with Instance() as running:
+        yield running
+
+
+@pytest.fixture
+def instance(running_instance: Instance) -> Iterator[Instance]:
+    """The Sigstore, which behaves until a test tells it not to."""
+    yield running_instance
+    running_instance.faults = Faults()

@@ -32,10 +32,10 @@ def root(instance: Instance) -> TrustedRoot:
     return config(instance).trusted_root
 
 
-def signer(instance: Instance, *, rekor: int = 2, **options: Any) -> KeylessSigner:
-    """Return a signer as Alice, who has a new token whenever one is needed."""
+def signer(instance: Instance, *, who: str = ALICE, rekor: int = 2, **options: Any) -> KeylessSigner:
+    """Return a signer as Alice, or as somebody else who has a new token whenever one is needed."""
     return KeylessSigner(
-        config(instance, rekor=rekor, **options), lambda: IdentityToken(instance.token(email=ALICE), "sigstore")
+        config(instance, rekor=rekor, **options), lambda: IdentityToken(instance.token(email=who), "sigstore")
     )
 
 

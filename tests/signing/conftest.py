@@ -1,10 +1,7 @@
-"""Keys that every test of this part shares; making one costs less than reading one. And a whole Sigstore."""
-
-from collections.abc import Iterator
+"""Keys that every test of this part shares; making one costs less than reading one."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from sigstoreloop import Faults, Instance
 
 from mbom.signing import KeyVerifier, LocalSigner
 
@@ -25,16 +22,3 @@ def verifier(signer: LocalSigner) -> KeyVerifier:
 def any_signer(request: pytest.FixtureRequest) -> LocalSigner:
     """One signer for each supported curve."""
     return LocalSigner(ec.generate_private_key(CURVES[request.param]))
-
-
-@pytest.fixture(scope="session")
-def _running() -> Iterator[Instance]:
-    with Instance() as running:
-        yield running
-
-
-@pytest.fixture
-def instance(_running: Instance) -> Iterator[Instance]:
-    """A Sigstore that behaves, until a test tells it not to."""
-    yield _running
-    _running.faults = Faults()
