@@ -9,11 +9,11 @@ An exception means that mbom could not look; what it saw and did not like is a `
     ├── RefusedError              1    looked, and will not go on (an attack, a contradiction, a broken promise)
     │   ├── FormatError           1    bytes that are not what their format says
     │   ├── ChangedError          1    a file changed while it was read
-    │   └── SignatureError        1    a signature that does not hold under the trusted key
+    │   └── SignatureError        1    a signature that does not hold under the trusted key or identity
     ├── UnavailableError          3    could not be checked or done
     │   ├── SourceError           3    missing path or repository, network, broken mirror
     │   ├── StorageError          3    disk full, read-only, no permission
-    │   ├── KeyFileError          3    a key file, or a key on a token, that cannot be read or used
+    │   ├── KeyFileError          3    a key, token or trust file, or a key on a token, that cannot be read or used
     │   └── EngineError           3    no torch, unknown architecture, out of memory, crash
     └── AccessError               4    authentication: gated repository, bad token, wrong password of a key, wrong PIN
 """
@@ -46,7 +46,7 @@ class ChangedError(RefusedError):
 
 
 class SignatureError(RefusedError):
-    """A signature does not hold under the trusted key, or is no signature."""
+    """A signature does not hold under the trusted key or identity, or is no signature."""
 
 
 class UnavailableError(MbomError):
@@ -64,7 +64,7 @@ class StorageError(UnavailableError):
 
 
 class KeyFileError(UnavailableError):
-    """A key file, or a key on a token, cannot be read or used."""
+    """A file of a key, a token or a trust configuration, or a key on a token, cannot be read or used."""
 
 
 class EngineError(UnavailableError):

@@ -61,23 +61,7 @@ class Scene:
 
         ``inventory`` gives the subjects and the model digest, whatever the bundle's own inventory says.
         """
-        members = bundle.read(self.bundle)
-        attestation = Attestation(
-            origin=inventory.origin,
-            model_digest=inventory.digest,
-            tool_version=__version__,
-            time=CREATED,
-            evidence=tuple(
-                Evidence(name=name, sha256=sha256(data), media_type=bundle.media_type(name))
-                for name, data in sorted(members.items())
-                if name != bundle.ATTESTATION
-            ),
-        )
-        subjects = [(file.name, file.sha256) for file in inventory.files]
-        signed = (signer or self.signer).sign_statement(
-            statement.build(subjects, PREDICATE_TYPE, attestation.to_dict())
-        )
-        self.member(bundle.ATTESTATION).write_bytes(signed)
+        reseal(self.bundle, inventory, signer or self.signer)
 
     def attest_again(self, *, signer: LocalSigner | None = None) -> Attested:
         """Attest the checkpoint as it is, passing off the old record as its own: every digest is right."""
@@ -89,6 +73,25 @@ class Scene:
             measure=passing_off(self.record),
             force=True,
         )
+
+
+def reseal(folder: Path, inventory: Inventory, signer: Signer) -> None:
+    """Sign the bundle at ``folder`` as it lies there anew: see ``Scene.reseal``."""
+    members = bundle.read(folder)
+    attestation = Attestation(
+        origin=inventory.origin,
+        model_digest=inventory.digest,
+        tool_version=__version__,
+        time=CREATED,
+        evidence=tuple(
+            Evidence(name=name, sha256=sha256(data), media_type=bundle.media_type(name))
+            for name, data in sorted(members.items())
+            if name != bundle.ATTESTATION
+        ),
+    )
+    subjects = [(file.name, file.sha256) for file in inventory.files]
+    signed = signer.sign_statement(statement.build(subjects, PREDICATE_TYPE, attestation.to_dict()))
+    (folder / bundle.ATTESTATION).write_bytes(signed)
 
 
 def passing_off(record: Record) -> Measure:

@@ -1,10 +1,12 @@
-"""What the whole run shares: one attested copy of the trained fixture, records of the real engine, and key tokens."""
+"""What the whole run shares: an attested copy of the trained fixture, measured records, tokens, a Sigstore."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from attesting import Scene, copy_scene, set_scene
 from measuring import Records, measure_all
+from sigstoreloop import Faults, Instance
 from tokens import Tokens, set_up
 
 
@@ -30,3 +32,17 @@ def records(attested: Scene, tmp_path_factory: pytest.TempPathFactory) -> Record
 def hsm(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
     """Tokens of SoftHSM, for tests that are marked with ``needs_softhsm``; add keys of other labels only."""
     return set_up(tmp_path_factory.mktemp("softhsm"))
+
+
+@pytest.fixture(scope="session")
+def running_instance() -> Iterator[Instance]:
+    """A Sigstore on loopback; a test that makes it misbehave asks for ``instance``."""
+    with Instance() as running:
+        yield running
+
+
+@pytest.fixture
+def instance(running_instance: Instance) -> Iterator[Instance]:
+    """The Sigstore, which behaves until a test tells it not to."""
+    yield running_instance
+    running_instance.faults = Faults()

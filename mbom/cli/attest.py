@@ -1,8 +1,10 @@
 """`mbom attest`."""
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,7 +15,7 @@ from mbom.cli import folders, options, trust
 from mbom.cli.console import Display, shown, size
 from mbom.cli.summary import comparison, headline, outcome
 from mbom.errors import EngineError, UsageError
-from mbom.signing import KeyVerifier, TokenKey, public_path
+from mbom.signing import KeyVerifier, Signer, TokenKey
 from mbom.source import open_source
 
 
@@ -32,6 +34,20 @@ def created() -> datetime:
         raise UsageError(f"SOURCE_DATE_EPOCH is {text[:40]!r}, it must be a number of seconds since 1970") from error
 
 
+def _refuse_contradictions(given: Mapping[str, Any]) -> None:
+    """Raise UsageError for options that exclude each other, or need one that is missing."""
+    if given["no_behaviour"] and (given["sensitivity"] or given["deployed"]):
+        raise UsageError("--sensitivity and --deployed exclude --no-behaviour")
+    if given["base_key"] is not None and not given["bases"]:
+        raise UsageError("--base-key says whom to trust for --base, which is not given")
+    if [given["key"] is not None, given["keyless"], given["unsigned"]].count(True) > 1:
+        raise UsageError("--key, --keyless and --unsigned exclude each other")
+    if given["timestamp"] is not None and (given["keyless"] or given["unsigned"]):
+        raise UsageError("--timestamp is over signatures by a key: --keyless has its own, --unsigned has none")
+    if (given["identity_token_file"] or given["trust_config"]) and not given["keyless"]:
+        raise UsageError("--identity-token-file and --trust-config go with --keyless")
+
+
 @click.command()
 @click.argument("model")
 @click.option("-o", "--output", type=options.PATH, help="The bundle to write. [default: NAME.mbom]")
@@ -42,6 +58,11 @@ def created() -> datetime:
     help="Private key in PEM, or a pkcs11: URI. [default: your own, made on first use]",
 )
 @click.option("--timestamp", metavar="URL", help="Have an RFC 3161 authority timestamp every signature.")
+@click.option("--keyless", is_flag=True, help="Sign through Sigstore; its public log keeps identity and digests.")
+@click.option(
+    "--identity-token-file", type=options.PATH, help="OpenID token for --keyless. [default: CI's, or browser]"
+)
+@click.option("--trust-config", type=options.PATH, help="Sigstore instance for --keyless. [default: the public one]")
 @click.option("--unsigned", is_flag=True, help="Write a bundle without signatures; verify will refuse it.")
 @click.option("--no-behaviour", is_flag=True, help="Leave out the behaviour pass.")
 @click.option("--all", "everything", is_flag=True, help="Take every copy of the weights, not only the loaded one.")
@@ -67,6 +88,9 @@ def attest(
     output: Path | None,
     key: Path | TokenKey | None,
     timestamp: str | None,
+    keyless: bool,
+    identity_token_file: Path | None,
+    trust_config: Path | None,
     unsigned: bool,
     no_behaviour: bool,
     everything: bool,
@@ -91,16 +115,10 @@ def attest(
     Examples:
       mbom attest openai/gpt-oss-120b
       mbom attest ./models/mine --key release.pem -o mine.mbom
+      mbom attest ./models/mine --keyless
       mbom attest ./models/mine --base gpt-oss-20b.mbom --base-key openai.pub
     """
-    if no_behaviour and (sensitivity or deployed):
-        raise UsageError("--sensitivity and --deployed exclude --no-behaviour")
-    if base_key is not None and not bases:
-        raise UsageError("--base-key says whom to trust for --base, which is not given")
-    if key is not None and unsigned:
-        raise UsageError("--key and --unsigned exclude each other")
-    if timestamp is not None and unsigned:
-        raise UsageError("--timestamp is over signatures, which --unsigned leaves out")
+    _refuse_contradictions(click.get_current_context().params)
     if not no_behaviour and (missing := engine.available()) is not None:
         raise EngineError(f"{missing}, or leave the behaviour out with --no-behaviour")
     stands_behind = bom.Author.parse(author) if author is not None else None
@@ -108,7 +126,11 @@ def attest(
     producers = options.producers(origins)
     trusted_for_bases = KeyVerifier.load(base_key) if base_key is not None else None
     compared_with = [read_base(folder, trusted_for_bases) for folder in bases]
-    signer = None if unsigned else trust.signer(key, display, timestamp)
+    signer: Signer | None = None
+    if keyless:
+        signer = trust.keyless_signer(identity_token_file, trust_config)
+    elif not unsigned:
+        signer = trust.signer(key, display, timestamp)
     with display.scanning() as on_scan, display.measuring() as on_measure:
         source = open_source(model, on_bytes=on_scan.fetched)
         folder = output or Path(f"{source.origin.name}.mbom")
@@ -145,7 +167,6 @@ def attest(
     total = size(sum(len(data) for data in done.members.values()))
     display.line(f"{shown(folder)}   {len(done.members)} members, {total}")
     if signer is not None:
-        public = public_path(key) if isinstance(key, Path) else Path("PUBLIC.pub")
-        trusted = f" --key {shown(public)}" if key is not None else ""
+        trusted = trust.arguments(key, signer, trust_config)
         display.line(f"next: mbom verify {shown(folder)} {model}{trusted}")
     display.data(str(folder))

@@ -36,7 +36,7 @@ def keygen(*, path: Path, curve: str | None, encrypt: bool, source: Path | Token
     if source is not None:
         if encrypt or curve is not None:
             raise UsageError("--from makes no key, so --encrypt and --curve exclude it")
-        public = trust.signer(source, display).public_key
+        public = trust.opened(source).public_key
         publish_public(path, public)
         display.line(f"{shown(path)}   public key, {public.algorithm}; give it to whoever verifies")
     else:

@@ -15,7 +15,7 @@ from mbom.source import open_source
 OF_BUNDLES = ("behaviour", "challenge", "reference", "repo", "revision", "min_time", "resume", "time_limit")
 
 
-def verify(context: click.Context, signature: Path, display: Display) -> int:
+def verify(context: click.Context, signature: Path, keyless: trust.Keyless, display: Display) -> int:
     """Verify ``signature`` with the options of `mbom verify`; print the verdict and return the exit status.
 
     Raises:
@@ -30,9 +30,10 @@ def verify(context: click.Context, signature: Path, display: Display) -> int:
     checkpoint = str(given["bundle"])  # the one argument
     verifier = trust.verifier(
         given["key"],
-        given["timestamp_authority"],
+        keyless,
+        authority=given["timestamp_authority"],
         chain=given["certificate_chain"],
-        identity=given["certificate_identity"],
+        name=given["certificate_identity"],
         legacy=given["allow_legacy"],
     )
     with display.scanning() as on_scan:

@@ -1,8 +1,12 @@
-"""Which keys the commands use: the one that was named, or the user's own under the configuration folder."""
+"""Whom the commands sign as and trust: a key, a name under a certificate, a keyless identity, or the user's own key."""
 
 import os
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import click
 
@@ -14,17 +18,98 @@ from mbom.signing import (
     KeySigner,
     KeyVerifier,
     LocalSigner,
+    Signer,
     Stamp,
     TimestampAuthority,
     TimestampClient,
     TokenKey,
+    TrustedIdentity,
     Verifier,
+    Witness,
     default_key,
+    public_path,
 )
 
 PASSWORD_VARIABLE = "MBOM_KEY_PASSWORD"  # noqa: S105  # the name of a variable, not a password
 PIN_VARIABLE = "MBOM_PKCS11_PIN"
 MODULE_VARIABLE = "MBOM_PKCS11_MODULE"
+_PATH = click.Path(path_type=Path)
+
+Command = Callable[..., None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keyless:
+    """What the options say of a keyless signature; None where one was not given."""
+
+    identity: str | None
+    identity_regexp: str | None
+    issuer: str | None
+    github_repository: str | None
+    github_workflow: str | None
+    github_ref: str | None
+    trust_config: Path | None
+
+    def given(self) -> list[str]:
+        """Return the options that were given, as they are spelt."""
+        return [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
+
+    def trusted(self) -> TrustedIdentity:
+        """Return whom the options trust.
+
+        Raises:
+            UsageError: when they name no issuer, or nobody, or two.
+        """
+        if self.identity is not None and self.identity_regexp is not None:
+            raise UsageError("--identity and --identity-regexp exclude each other")
+        if self.identity is None and self.identity_regexp is None:
+            raise UsageError(f"{self.given()[0]} narrows an identity: name it with --identity, beside --issuer")
+        if self.issuer is None:
+            raise UsageError(
+                "--issuer is missing: an identity is worth what vouches for it, such as "
+                "https://token.actions.githubusercontent.com for workflows on GitHub"
+            )
+        return TrustedIdentity(
+            issuer=self.issuer,
+            identity=self.identity,
+            regexp=self.identity_regexp,
+            repository=self.github_repository,
+            workflow=self.github_workflow,
+            ref=self.github_ref,
+        )
+
+
+_KEYLESS = (
+    click.option("--identity", metavar="ID", help="Trust a keyless signature of exactly this address or URI."),
+    click.option(
+        "--identity-regexp", metavar="RE", help="The same, of whatever RE matches from first to last character."
+    ),
+    click.option("--issuer", metavar="URL", help="Who vouches for the identity; goes with --identity."),
+    click.option("--github-repository", metavar="ORG/NAME", help="Demand a workflow of this repository."),
+    click.option(
+        "--github-workflow", metavar="NAME", help="Demand this workflow: its name, or its file in the repository."
+    ),
+    click.option("--github-ref", metavar="REF", help="Demand a workflow that ran on this ref: refs/tags/v1.0."),
+    click.option(
+        "--trust-config", type=_PATH, metavar="FILE", help="A Sigstore instance of your own. [default: public]"
+    ),
+)
+
+
+def keyless(command: Command) -> Command:
+    """Add the options that say whose keyless signature is trusted, which the command takes as one: ``keyless``."""
+
+    def gathered(**values: object) -> None:
+        told: dict[str, Any] = {name: values.pop(name) for name in Keyless.__dataclass_fields__}
+        command(keyless=Keyless(**told), **values)
+
+    # What click keeps on the function: the options that stand below this one.
+    gathered.__dict__.update(vars(command))
+    gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
+    decorated: Command = gathered
+    for option in reversed(_KEYLESS):
+        decorated = option(decorated)
+    return decorated
 
 
 def password() -> bytes:
@@ -54,12 +139,46 @@ def _asked(text: str, *, confirm: bool = False) -> str:
     return answer
 
 
-def signer(key: Path | TokenKey | None, display: Display, timestamp: str | None = None) -> KeySigner:
-    """Return the signer for ``--key``, or for the user's own key, made on first use with a notice.
+class FirstKey:
+    """Signs with the user's own key, which is made with a notice when there is something to sign."""
+
+    def __init__(self, display: Display, stamp: Stamp | None) -> None:
+        self._display = display
+        self._stamp = stamp
+        self._made: LocalSigner | None = None
+
+    @property
+    def identity(self) -> str:
+        """See ``Signer``."""
+        return self._own().identity
+
+    def sign_statement(self, statement: bytes) -> bytes:
+        """See ``Signer``."""
+        return self._own().sign_statement(statement)
+
+    def sign_digest(self, sha256: str) -> bytes:
+        """See ``Signer``."""
+        return self._own().sign_digest(sha256)
+
+    def _own(self) -> LocalSigner:
+        if self._made is None:
+            path, created = default_key(folders.configuration())
+            self._made = LocalSigner.load(path, password, self._stamp)
+            if created:
+                made = f"{shown(path)}, {self._made.identity}"
+                self._display.line(f"Made your signing key {made}: keep it, and give others the .pub file.")
+        return self._made
+
+
+def signer(key: Path | TokenKey | None, display: Display, timestamp: str | None = None) -> Signer:
+    """Return the signer for ``--key``, or for the user's own key.
+
+    A key that exists is opened at once, so that a wrong password does not show hours later; the user's first one is
+    made when the checkpoint has been accepted.
 
     Args:
         key: a file, or a key on a token, whose session ends with the command.
-        display: where the notice goes.
+        display: where the notice of a key that was made goes.
         timestamp: the URL of an authority that every signature is shown to; it is tried before anything else happens.
     """
     stamp = None
@@ -67,15 +186,15 @@ def signer(key: Path | TokenKey | None, display: Display, timestamp: str | None 
         client = TimestampClient(timestamp)
         client.probe()
         stamp = client.stamp
-    if isinstance(key, TokenKey):
-        return _on_token(key, stamp)
     if key is not None:
-        return LocalSigner.load(key, password, stamp)
-    path, created = default_key(folders.configuration())
-    own = LocalSigner.load(path, password, stamp)
-    if created:
-        display.line(f"Made your signing key {shown(path)}, {own.identity}: keep it, and give others the .pub file.")
-    return own
+        return opened(key, stamp)
+    own = folders.configuration() / "key.pem"
+    return LocalSigner.load(own, password, stamp) if os.path.lexists(own) else FirstKey(display, stamp)
+
+
+def opened(key: Path | TokenKey, stamp: Stamp | None = None) -> KeySigner:
+    """Return the signer for a key in a file or on a token."""
+    return _on_token(key, stamp) if isinstance(key, TokenKey) else LocalSigner.load(key, password, stamp)
 
 
 def _on_token(key: TokenKey, stamp: Stamp | None) -> KeySigner:
@@ -91,42 +210,85 @@ def _on_token(key: TokenKey, stamp: Stamp | None) -> KeySigner:
     return on_token
 
 
+@runtime_checkable
+class Witnessed(Protocol):
+    """A signer whose signatures are those of an identity."""
+
+    @property
+    def witness(self) -> Witness | None:
+        """Who signed; None before there is a signature."""
+
+
+def keyless_signer(token_file: Path | None, trust_config: Path | None) -> Signer:
+    """Return the signer for ``--keyless``, once it is clear where its token will come from."""
+    from mbom.signing.credentials import Credentials  # noqa: PLC0415  # sigstore takes a moment to import
+    from mbom.signing.keylesssigner import KeylessSigner  # noqa: PLC0415
+
+    interactive = sys.stdin.isatty() and sys.stderr.isatty()
+    return KeylessSigner.load(Credentials(file=token_file, interactive=interactive), trust_config)
+
+
 def verifier(
     key: Path | None,
-    authority: Path | None = None,
+    keyless: Keyless | None = None,
     *,
+    authority: Path | None = None,
     chain: Sequence[Path] = (),
-    identity: str | None = None,
+    name: str | None = None,
     legacy: bool = False,
 ) -> Verifier:
-    """Return the verifier for ``--key`` or ``--certificate-chain``, or for the user's own public key.
+    """Return the verifier for whom the options trust, or for the user's own public key.
 
     Args:
         key: the file of the trusted key.
-        authority: the chain of the timestamp authority that every signature needs a timestamp of.
+        keyless: the trusted identity.
+        authority: the chain of the timestamp authority that every signature by the key needs a timestamp of.
         chain: files of trusted certificates.
-        identity: the name that a certificate must have.
+        name: what a certificate under them must be for.
         legacy: whether the deprecated format of PyPI ``model-signing`` 0.2 is taken.
 
     Raises:
         UsageError: when options contradict each other or belong together, or when none is given and the user has no
             key.
     """
-    if chain and key is not None:
-        raise UsageError("--key trusts a key, --certificate-chain a name under a root: give one of them")
-    if chain or identity is not None:
-        if not chain or not identity:
+    given = keyless.given()[0] if keyless is not None and keyless.given() else None
+    certified = "--certificate-chain" if chain else "--certificate-identity" if name is not None else None
+    ways = [way for way in ("--key" if key is not None else None, given, certified) if way is not None]
+    if len(ways) > 1:
+        raise UsageError(
+            f"{' and '.join(ways)} exclude each other: trust a key, a keyless identity or a name under a certificate"
+        )
+    if authority is not None and (given or certified):
+        raise UsageError(f"--timestamp-authority goes with a key, and {ways[0]} trusts somebody else")
+    if certified is not None:
+        if not chain or not name:
             raise UsageError(
                 "--certificate-chain and --certificate-identity belong together: a certificate that leads to a root "
                 "says nothing unless it is for the name that you expect"
             )
-        if authority is not None:
-            raise UsageError("--timestamp-authority goes with a key; a certificate must be valid today")
-        return CertificateVerifier.load(chain, identity=identity, legacy=legacy)
+        return CertificateVerifier.load(chain, identity=name, legacy=legacy)
+    if keyless is not None and given is not None:
+        from mbom.signing.keyless import KeylessVerifier  # noqa: PLC0415  # sigstore takes a moment to import
+
+        return KeylessVerifier.load(keyless.trusted(), keyless.trust_config)
     times = TimestampAuthority.load(authority) if authority is not None else None
     if key is not None:
         return KeyVerifier.load(key, times, legacy=legacy)
     own = folders.configuration() / "key.pub"
     if not own.exists():
-        raise UsageError("whom do you trust? Give the signer's public key with --key; you have no key of your own yet")
+        raise UsageError(
+            "whom do you trust? Give the signer's public key with --key, or --identity and --issuer of a keyless "
+            "signature; you have no key of your own yet"
+        )
     return KeyVerifier.load(own, times, legacy=legacy)
+
+
+def arguments(key: Path | TokenKey | None, signed: Signer, trust_config: Path | None) -> str:
+    """Return what ``mbom verify`` must be given to trust what ``signed`` has signed, with a space before it."""
+    if isinstance(signed, Witnessed) and signed.witness is not None:
+        instance = f" --trust-config {shown(trust_config)}" if trust_config is not None else ""
+        who, issuer = shlex.quote(signed.witness.identity), shlex.quote(signed.witness.issuer)
+        return f" --identity {who} --issuer {issuer}{instance}"
+    if key is None:
+        return ""
+    return f" --key {shown(public_path(key) if isinstance(key, Path) else Path('PUBLIC.pub'))}"

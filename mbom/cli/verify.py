@@ -40,6 +40,7 @@ from mbom.source import open_source
     metavar="CHAIN",
     help="Demand timestamps of the authority whose certificates are in this PEM file, its root among them.",
 )
+@trust.keyless
 @click.option("--behaviour", is_flag=True, help="Run the behaviour pass again and compare.")
 @click.option("--challenge", metavar="NONCE", help="Measure CHECKPOINT and --reference under a nonce, and compare.")
 @click.option("--reference", metavar="OTHER", help="A copy that you trust, or a record that answers the same NONCE.")
@@ -63,6 +64,7 @@ def verify(
     certificate_identity: str | None,
     allow_legacy: bool,
     timestamp_authority: Path | None,
+    keyless: trust.Keyless,
     behaviour: bool,
     challenge: str | None,
     reference: str | None,
@@ -88,9 +90,12 @@ def verify(
     (model.sig) is over, or one file with a signature of its own. Unsigned files are refused, and files that the
     signature leaves out are listed; those that a loader would use are refused too.
 
+    A keyless signature is trusted from the --identity that --issuer vouches for, both matched exactly.
+
     \b
     Examples:
       mbom verify gpt-oss-20b.mbom ./models/gpt-oss-20b --key release.pub --behaviour
+      mbom verify mine.mbom ./mine --identity me@example.org --issuer https://accounts.google.com
       mbom verify mine.mbom ./theirs --key release.pub --challenge 5f0c7a12e9 --reference ./mine
       mbom verify ./model --signature ./model/model.sig --key release.pub
       mbom verify ./model --signature model.sig --certificate-chain roots.pem --certificate-identity ai@example.com
@@ -98,14 +103,16 @@ def verify(
     """
     display = Display(quiet=quiet)
     if signature is not None:
-        context.exit(signatures.verify(context, signature, display))
+        context.exit(signatures.verify(context, signature, keyless, display))
     if allow_legacy:
         raise UsageError("--allow-legacy goes with --signature; a bundle has no such format")
     if behaviour and checkpoint is None:
         raise UsageError("--behaviour needs a CHECKPOINT to measure")
     nonce = _nonce(challenge, reference, checkpoint)
     expected = _expectation(repo, revision, min_time)
-    verifier = trust.verifier(key, timestamp_authority, chain=certificate_chain, identity=certificate_identity)
+    verifier = trust.verifier(
+        key, keyless, authority=timestamp_authority, chain=certificate_chain, name=certificate_identity
+    )
     with display.scanning() as on_scan:
         source = open_source(checkpoint, on_bytes=on_scan.fetched) if checkpoint is not None else None
         if source is not None and source.origin.kind == "hub":

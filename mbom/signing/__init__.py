@@ -1,6 +1,10 @@
-"""Signatures: bytes in, bytes out. Statements, envelopes, bundles, and the keys that make and check them."""
+"""Signatures: bytes in, bytes out. Statements, envelopes, bundles, and what makes and checks them.
+
+``keyless`` and ``keylesssigner`` are imported where they are used, because they import sigstore.
+"""
 
 from mbom.signing.certificates import CertificateVerifier
+from mbom.signing.identity import TrustedIdentity, Witness
 from mbom.signing.keyfiles import default_key, generate, load_public, public_path, publish_public
 from mbom.signing.keys import CURVES, PublicKey
 from mbom.signing.manifest import Manifest
@@ -31,7 +35,9 @@ __all__ = [
     "TimestampAuthority",
     "TimestampClient",
     "TokenKey",
+    "TrustedIdentity",
     "Verifier",
+    "Witness",
     "claimed",
     "default_key",
     "generate",

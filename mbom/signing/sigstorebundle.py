@@ -95,7 +95,10 @@ def _material(material: Fields, what: str) -> tuple[str | None, bytes | None]:
     """Take the key's hint and the timestamp, which may both be missing."""
     for name in ("certificate", "x509CertificateChain"):
         if material.has(name):
-            raise SignatureError(f"{what}: signed with a certificate, and what is trusted here is a key")
+            raise SignatureError(
+                f"{what}: signed with a certificate (keyless), and what is trusted here is a key; "
+                "to trust an identity, give --identity and --issuer"
+            )
     key = material.object("publicKey")
     hint = key.optional_text("hint")
     if key.has("rawBytes"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mbom import strictjson
 from mbom.digest import is_sha256
 from mbom.errors import FormatError
+from mbom.signing.identity import Witness
 from mbom.strictjson import Fields, Json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -25,11 +26,15 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """A statement: its subjects, at least one and no two of one name, and its predicate."""
+    """A statement: its subjects, at least one and no two of one name, and its predicate.
+
+    ``witness`` is who signed it and when, as a certificate and a log say; None for a signature with a plain key.
+    """
 
     subjects: tuple[Subject, ...]
     predicate_type: str
     predicate: dict[str, Json]
+    witness: Witness | None = None
 
 
 def build(subjects: Sequence[tuple[str, str]], predicate_type: str, predicate: dict[str, Json]) -> bytes:

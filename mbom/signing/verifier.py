@@ -57,6 +57,9 @@ class Verifier(Protocol):
     def seen(self, bundle: bytes, *, what: str = "bundle") -> Seen:
         """Return when the signature of a bundle, which has been verified, was there."""
 
+    def narrowed(self, signed: Statement) -> "Verifier":
+        """Return a verifier that trusts nobody but who signed ``signed``, which this one has verified."""
+
 
 class KeyVerifier:
     """Trusts one public key, and for the time of signatures an authority or nobody.
@@ -125,6 +128,11 @@ class KeyVerifier:
     def seen(self, bundle: bytes, *, what: str = "bundle") -> Seen:
         """See ``Verifier``."""
         return self._seen(self._read(bundle, what), what)
+
+    def narrowed(self, signed: Statement) -> Self:
+        """See ``Verifier``: a key is one signer."""
+        del signed
+        return self
 
     def _read(self, bundle: bytes, what: str) -> KeyBundle:
         read = sigstorebundle.read(bundle, what=what)

@@ -7,7 +7,7 @@ for: a member whose digest is not the signed one is not even parsed.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from mbom import __version__, bom, bundle, strictjson
@@ -64,6 +64,7 @@ class Procedure:
         self.members: dict[str, bytes] = {}  # step 1
         self.statement: Statement | None = None  # step 2
         self.attestation: Attestation | None = None  # step 2
+        self.seen: datetime | None = None  # step 2: by when it was signed, if a witness says so
         self.evident: frozenset[str] = frozenset()  # step 3: members whose digest is the signed one
         self.inventory: Inventory | None = None  # step 4
         self.on_disk: Scan | None = None  # step 4
@@ -108,6 +109,11 @@ class Procedure:
             )
         self.attestation = attestation
         self.statement = statement
+        self.seen = seen.time
+        # Where several signers are trusted, the rest of a bundle must still be of the one who signed the attestation.
+        self.verifier = self.verifier.narrowed(statement)
+        if statement.witness is not None:
+            return str(statement.witness)
         return f"{self.verifier.identity}; {seen.detail}" if seen.detail else self.verifier.identity
 
     def _signed(self) -> tuple[Statement, Attestation]:
@@ -365,10 +371,11 @@ class Procedure:
             raise RefusedError(f"the statement is about {origin.repo or origin.name}, demanded was {expected.repo}")
         if expected.revision is not None and origin.revision != expected.revision:
             raise RefusedError(f"the statement is about revision {origin.revision}, demanded was {expected.revision}")
-        if expected.min_time is not None and attestation.time < expected.min_time:
+        # The attester's clock is a claim. A log or timestamp authority that saw the signature earlier refutes it.
+        made = attestation.time if self.seen is None else min(attestation.time, self.seen)
+        if expected.min_time is not None and made < expected.min_time:
             raise RefusedError(
-                f"the statement was made {format_time(attestation.time)}, "
-                f"demanded was {format_time(expected.min_time)} or later"
+                f"the statement was made {format_time(made)}, demanded was {format_time(expected.min_time)} or later"
             )
         return f"{origin.repo or origin.name}@{origin.revision or attestation.model_digest[:12]}"
 
