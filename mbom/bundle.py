@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbom import zipbundle
-from mbom.behaviour.record import Record
+from mbom.behaviour.numbers import SIZE_LIMIT as NUMBERS_LIMIT
+from mbom.behaviour.record import JSON_LIMIT, Record
 from mbom.errors import FormatError, StorageError, UsageError
+from mbom.inventory.record import DOCUMENT_LIMIT
+from mbom.signing.sigstorebundle import BUNDLE_LIMIT
 
 ATTESTATION = "attestation.sigstore.json"
 MODEL_SIGNATURE = "model.sig"
@@ -30,16 +33,16 @@ SHARD_SUFFIX = ".sigstore.json"
 
 SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
-# What each member may weigh. A 120B checkpoint needs 7 MB for the numbers and under 1 MB for every other member; a
-# 100,000-tensor one 25 MB for the inventory.
+# What each member may weigh, which is never more than its reader takes. A 120B checkpoint needs 7 MB for the numbers
+# and under 1 MB for every other member; a 100,000-tensor one 25 MB for the inventory.
 MEMBERS: Mapping[str, tuple[str, int]] = {
     ATTESTATION: (SIGSTORE_BUNDLE, 32 << 20),
     MODEL_SIGNATURE: (SIGSTORE_BUNDLE, 32 << 20),
     BOM: ("application/vnd.cyclonedx+json", 64 << 20),
-    BOM_SIGNATURE: (SIGSTORE_BUNDLE, 96 << 20),
-    INVENTORY: ("application/json", 64 << 20),
-    BEHAVIOUR: ("application/json", 32 << 20),
-    BEHAVIOUR_NUMBERS: ("application/octet-stream", 256 << 20),
+    BOM_SIGNATURE: (SIGSTORE_BUNDLE, BUNDLE_LIMIT),
+    INVENTORY: ("application/json", DOCUMENT_LIMIT),
+    BEHAVIOUR: ("application/json", JSON_LIMIT),
+    BEHAVIOUR_NUMBERS: ("application/octet-stream", NUMBERS_LIMIT),
 }
 RECORD = frozenset({BEHAVIOUR, BEHAVIOUR_NUMBERS})  # what a record by itself consists of
 SHARD_LIMIT = 64 << 10
@@ -202,9 +205,11 @@ def write(folder: Path, members: Mapping[str, bytes], *, force: bool) -> None:
 
     Raises:
         UsageError: when something is at ``folder`` already and ``force`` is not given.
+        FormatError: when a member is larger than anybody would read it.
         StorageError: when the disk is full or does not allow it; nothing is left behind.
     """
     check_target(folder, force=force, record=members.keys() == RECORD)
+    _check_sizes(members)
     parent = folder.absolute().parent
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
@@ -250,6 +255,20 @@ def check_target(folder: Path, *, force: bool, record: bool = False) -> None:
     strangers = names - RECORD if record else {name for name in names if _limit(name) is None and name != "shards"}
     if strangers:
         raise UsageError(f"{folder} holds {min(strangers)!r}, so it is not a {noun}; --force replaces {noun}s only")
+
+
+def _check_sizes(members: Mapping[str, bytes]) -> None:
+    """Refuse to write what ``read`` would refuse."""
+    if len(members) > MEMBERS_LIMIT:
+        raise FormatError(f"bundle: {len(members)} members, and a bundle has at most {MEMBERS_LIMIT}: too many shards")
+    for name, data in members.items():
+        limit = _limit(name)
+        assert limit is not None, name
+        if len(data) > limit:
+            raise FormatError(
+                f"bundle: {name} would have {len(data)} bytes, and no reader takes more than {limit}: "
+                "the checkpoint has too many files or tensors"
+            )
 
 
 def _write_member(path: Path, data: bytes) -> None:
