@@ -20,7 +20,7 @@ def read_base(folder: Path, verifier: Verifier | None = None) -> Base:
     """Read what a comparison needs of a bundle.
 
     Args:
-        folder: the bundle of the base.
+        folder: the bundle of the base, or a ``.zip`` of it.
         verifier: whom the caller trusts for the base; None leaves its signatures unchecked, and the BOM then says so.
 
     Raises:

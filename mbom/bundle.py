@@ -1,7 +1,7 @@
 """The evidence folder ``NAME.mbom/``: the names of its members, strict reading, all-or-nothing writing.
 
 A record by itself, as ``mbom measure`` writes it, is a folder of two of the members, read and written by the same
-rules.
+rules. Either is also read where somebody packed it into one ``.zip`` file.
 """
 
 import ctypes
@@ -14,8 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mbom.behaviour.record import Record
+from mbom import zipbundle
+from mbom.behaviour.numbers import SIZE_LIMIT as NUMBERS_LIMIT
+from mbom.behaviour.record import JSON_LIMIT, Record
 from mbom.errors import FormatError, StorageError, UsageError
+from mbom.inventory.record import DOCUMENT_LIMIT
+from mbom.signing.sigstorebundle import BUNDLE_LIMIT
 
 ATTESTATION = "attestation.sigstore.json"
 MODEL_SIGNATURE = "model.sig"
@@ -29,16 +33,16 @@ SHARD_SUFFIX = ".sigstore.json"
 
 SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
-# What each member may weigh. A 120B checkpoint needs 7 MB for the numbers and under 1 MB for every other member; a
-# 100,000-tensor one 25 MB for the inventory.
+# What each member may weigh, which is never more than its reader takes. A 120B checkpoint needs 7 MB for the numbers
+# and under 1 MB for every other member; a 100,000-tensor one 25 MB for the inventory.
 MEMBERS: Mapping[str, tuple[str, int]] = {
     ATTESTATION: (SIGSTORE_BUNDLE, 32 << 20),
     MODEL_SIGNATURE: (SIGSTORE_BUNDLE, 32 << 20),
     BOM: ("application/vnd.cyclonedx+json", 64 << 20),
-    BOM_SIGNATURE: (SIGSTORE_BUNDLE, 96 << 20),
-    INVENTORY: ("application/json", 64 << 20),
-    BEHAVIOUR: ("application/json", 32 << 20),
-    BEHAVIOUR_NUMBERS: ("application/octet-stream", 256 << 20),
+    BOM_SIGNATURE: (SIGSTORE_BUNDLE, BUNDLE_LIMIT),
+    INVENTORY: ("application/json", DOCUMENT_LIMIT),
+    BEHAVIOUR: ("application/json", JSON_LIMIT),
+    BEHAVIOUR_NUMBERS: ("application/octet-stream", NUMBERS_LIMIT),
 }
 RECORD = frozenset({BEHAVIOUR, BEHAVIOUR_NUMBERS})  # what a record by itself consists of
 SHARD_LIMIT = 64 << 10
@@ -73,26 +77,30 @@ def _limit(member: str) -> int | None:
     return None
 
 
-def read(folder: Path) -> dict[str, bytes]:
-    """Read every member of a bundle into memory, by name.
+def read(path: Path) -> dict[str, bytes]:
+    """Read every member of a bundle, a folder or a ``.zip`` of one, into memory, by name.
 
     Raises:
-        StorageError: when the folder is missing or unreadable.
+        StorageError: when there is no bundle, or it is unreadable.
         FormatError: on a member that no bundle holds, a link, a special file, or a size over its limit.
     """
     try:
-        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        root = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise StorageError(f"{folder}: no such bundle; `mbom attest` writes one") from error
-    except NotADirectoryError as error:
-        raise FormatError(f"{folder}: not a bundle: a bundle is a folder") from error
+        raise StorageError(f"{path}: no such bundle; `mbom attest` writes one") from error
     except OSError as error:
-        raise StorageError(f"{folder}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
     members: dict[str, bytes] = {}
     try:
-        _read_folder(root, "", members, 0)
+        mode = os.fstat(root).st_mode
+        if stat.S_ISDIR(mode):
+            _read_folder(root, "", members, 0)
+        elif stat.S_ISREG(mode) and os.pread(root, 4, 0) == zipbundle.MAGIC:
+            _read_archive(root, members)
+        else:
+            raise FormatError(f"bundle: {path.name!r} is none: a bundle is a folder, or a .zip of one")
     except OSError as error:
-        raise StorageError(f"{folder}: {error.strerror} while reading {error.filename or 'a member'}") from error
+        raise StorageError(f"{path}: {error.strerror} while reading {error.filename or 'a member'}") from error
     finally:
         os.close(root)
     return members
@@ -113,14 +121,26 @@ def _read_folder(folder: int, prefix: str, members: dict[str, bytes], depth: int
             finally:
                 os.close(inner)
             continue
-        limit = _limit(name)
-        if limit is None:
-            raise FormatError(f"bundle: {name!r} is not a member that a bundle holds; remove it or refuse the bundle")
+        limit = _allowed(name, members)
         if not stat.S_ISREG(mode):
             raise FormatError(f"bundle: {name} is a link or a special file, only regular files are allowed")
-        if len(members) >= MEMBERS_LIMIT:
-            raise FormatError(f"bundle: more than {MEMBERS_LIMIT} members")
         members[name] = _read_member(folder, entry.name, name, limit)
+
+
+def _read_archive(archive: int, members: dict[str, bytes]) -> None:
+    for entry in zipbundle.entries(archive, what="bundle"):
+        limit = _allowed(entry.name, members)
+        members[entry.name] = zipbundle.content(archive, entry, limit=limit, what="bundle")
+
+
+def _allowed(name: str, members: Mapping[str, bytes]) -> int:
+    """Return how large a further member may be, or refuse it."""
+    limit = _limit(name)
+    if limit is None:
+        raise FormatError(f"bundle: {name!r} is not a member that a bundle holds; remove it or refuse the bundle")
+    if len(members) >= MEMBERS_LIMIT:
+        raise FormatError(f"bundle: more than {MEMBERS_LIMIT} members")
+    return limit
 
 
 def _read_member(folder: int, entry: str, name: str, limit: int) -> bytes:
@@ -145,27 +165,27 @@ class Held:
     alone: bool
 
 
-def holds_record(folder: Path) -> bool:
-    """Tell whether a folder claims to hold a behaviour record; whether it does is for ``read_record`` to find out."""
-    return os.path.lexists(folder / BEHAVIOUR)
+def holds_record(path: Path) -> bool:
+    """Tell whether a folder or file claims to hold a record; whether it does is for ``read_record`` to find out."""
+    return path.is_file() or os.path.lexists(path / BEHAVIOUR)
 
 
-def read_record(folder: Path) -> Held:
-    """Read the behaviour record of a folder that `mbom measure` wrote, or of a bundle.
+def read_record(path: Path) -> Held:
+    """Read the behaviour record of a folder that `mbom measure` wrote, or of a bundle, or of a ``.zip`` of either.
 
     Raises:
-        StorageError: when the folder is missing or unreadable, or holds no record.
-        FormatError: as ``read`` and ``Record.from_bytes``, naming the folder.
+        StorageError: when there is nothing, or nothing readable, or no record in it.
+        FormatError: as ``read`` and ``Record.from_bytes``, naming the path.
     """
-    if not os.path.lexists(folder):
-        raise StorageError(f"{folder}: no such record; `mbom measure` writes one")
-    if not folder.is_dir():
-        raise FormatError(f"{folder}: not a record: a record is a folder")
+    if not os.path.lexists(path):
+        raise StorageError(f"{path}: no such record; `mbom measure` writes one")
+    if not path.is_dir() and not path.is_file():
+        raise FormatError(f"{path}: not a record: a record is a folder, or a .zip of one")
     try:
-        members = read(folder)
-        return Held(record=_record(members, folder), alone=members.keys() == RECORD)
+        members = read(path)
+        return Held(record=_record(members, path), alone=members.keys() == RECORD)
     except FormatError as error:
-        raise FormatError(f"{folder}: {error}") from error
+        raise FormatError(f"{path}: {error}") from error
 
 
 def _record(members: Mapping[str, bytes], folder: Path) -> Record:
@@ -185,9 +205,11 @@ def write(folder: Path, members: Mapping[str, bytes], *, force: bool) -> None:
 
     Raises:
         UsageError: when something is at ``folder`` already and ``force`` is not given.
+        FormatError: when a member is larger than anybody would read it.
         StorageError: when the disk is full or does not allow it; nothing is left behind.
     """
     check_target(folder, force=force, record=members.keys() == RECORD)
+    _check_sizes(members)
     parent = folder.absolute().parent
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
@@ -233,6 +255,20 @@ def check_target(folder: Path, *, force: bool, record: bool = False) -> None:
     strangers = names - RECORD if record else {name for name in names if _limit(name) is None and name != "shards"}
     if strangers:
         raise UsageError(f"{folder} holds {min(strangers)!r}, so it is not a {noun}; --force replaces {noun}s only")
+
+
+def _check_sizes(members: Mapping[str, bytes]) -> None:
+    """Refuse to write what ``read`` would refuse."""
+    if len(members) > MEMBERS_LIMIT:
+        raise FormatError(f"bundle: {len(members)} members, and a bundle has at most {MEMBERS_LIMIT}: too many shards")
+    for name, data in members.items():
+        limit = _limit(name)
+        assert limit is not None, name
+        if len(data) > limit:
+            raise FormatError(
+                f"bundle: {name} would have {len(data)} bytes, and no reader takes more than {limit}: "
+                "the checkpoint has too many files or tensors"
+            )
 
 
 def _write_member(path: Path, data: bytes) -> None:

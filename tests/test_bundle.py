@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from mbom import bundle
+from mbom.behaviour.numbers import SIZE_LIMIT
+from mbom.behaviour.record import JSON_LIMIT
+from mbom.bom.check import BOM_LIMIT
 from mbom.errors import FormatError, StorageError, UsageError
+from mbom.inventory.record import DOCUMENT_LIMIT
+from mbom.signing.sigstorebundle import BUNDLE_LIMIT
+from mbom.signing.statement import STATEMENT_LIMIT
 
 MEMBERS = {
     bundle.INVENTORY: b"{}",
@@ -76,6 +82,25 @@ def test_a_member_over_its_limit_is_refused(tmp_path: Path) -> None:
         file.truncate(bundle.MEMBERS[bundle.BEHAVIOUR][1] + 1)
     with pytest.raises(FormatError, match="larger than"):
         bundle.read(tmp_path / "a.mbom")
+
+
+def test_what_nobody_would_read_is_not_written(tmp_path: Path) -> None:
+    large = {bundle.shard_member("model.safetensors"): bytes(bundle.SHARD_LIMIT + 1)}
+    with pytest.raises(FormatError, match=f"no reader takes more than {bundle.SHARD_LIMIT}"):
+        bundle.write(tmp_path / "a.mbom", large, force=False)
+    many = {bundle.shard_member(f"{number}.safetensors"): b"" for number in range(bundle.MEMBERS_LIMIT + 1)}
+    with pytest.raises(FormatError, match="too many shards"):
+        bundle.write(tmp_path / "a.mbom", many, force=False)
+    assert leftovers(tmp_path) == []
+
+
+def test_no_member_may_be_larger_than_its_own_reader_takes() -> None:
+    readers = {bundle.INVENTORY: DOCUMENT_LIMIT, bundle.BEHAVIOUR: JSON_LIMIT, bundle.BEHAVIOUR_NUMBERS: SIZE_LIMIT}
+    signed = (bundle.ATTESTATION, bundle.MODEL_SIGNATURE, bundle.BOM_SIGNATURE)
+    for name, (_, limit) in bundle.MEMBERS.items():
+        assert limit <= readers.get(name, BUNDLE_LIMIT if name in signed else BOM_LIMIT), name
+    # The statement of the largest BOM fits into what carries it.
+    assert BOM_LIMIT < STATEMENT_LIMIT <= BUNDLE_LIMIT * 3 // 4
 
 
 def test_shards_nested_without_end_are_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ LEVELS = [
     {"strictjson"},
     {"tensorfile"},
     {"source", "signing", "behaviour"},
-    {"inventory"},
+    {"inventory", "zipbundle"},
     {"ancestry", "facts"},
     {"attestation", "bom", "bundle", "engine", "verdict"},
     {"attest", "bases", "measure", "verify"},

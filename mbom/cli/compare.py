@@ -29,9 +29,9 @@ EXIT: dict[Verdict, int] = {"match": 0, "mismatch": 1, "invalid": 1, "inconclusi
 def compare(context: click.Context, *, reference: Path, measured: Path, as_json: bool, quiet: bool) -> None:
     """Compare two behaviour records, and say which weights differ and by how much.
 
-    REFERENCE and MEASURED are records that `mbom measure` wrote, or bundles that hold one. Signatures are not checked
-    here, not even those of a bundle: that is `mbom verify`. Exit status: 0 match, 1 mismatch or invalid, 3
-    inconclusive.
+    REFERENCE and MEASURED are records that `mbom measure` wrote, or bundles that hold one, or .zip files of either.
+    Signatures are not checked here, not even those of a bundle: that is `mbom verify`. Exit status: 0 match, 1 mismatch
+    or invalid, 3 inconclusive.
 
     \b
     Examples:

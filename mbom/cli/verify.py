@@ -79,6 +79,8 @@ def verify(
 ) -> None:
     """Check a bundle, and a checkpoint against it; or a signature by itself.
 
+    BUNDLE is the folder that `mbom attest` wrote, or a .zip of it, which is read without being unpacked.
+
     CHECKPOINT is a folder, a snapshot folder of the hub's cache, or org/name@revision. Without it, only the bundle
     itself is checked. Exit status: 0 verified, 1 refused, 3 something could not be checked.
 

@@ -132,6 +132,7 @@ def in_child(request: dict[str, Json], emit: Callable[[Json], None]) -> Json:
         templates = {use: load(name, source) for use, (name, source) in sources.items()}
         texts = [_text(source, templates, special_tokens) for source in fixed()]
     emit(TOKENIZER)
+    _object(files, TOKENIZER)  # the library takes one of two equal keys, and does not say which
     try:
         tokenizer = Tokenizer.from_buffer(files[TOKENIZER])
     except ValueError as error:

@@ -27,7 +27,9 @@ from mbom.facts.templates import (
     read_templates,
 )
 from mbom.facts.tensordigests import TensorDigests, tensor_digests
-from mbom.facts.tokenizer import TOKENIZER_CONFIG, Tokenizer, read_tokenizer
+from mbom.facts.tokenizer import SPECIAL_TOKENS, TOKENIZER_CONFIG, Tokenizer, read_tokenizer
+from mbom.facts.unread import unread_findings
+from mbom.facts.vocabulary import vocabulary_file
 from mbom.inventory.executables import Contents
 from mbom.inventory.findings import finding
 from mbom.inventory.record import Finding, Inventory, TensorRecord
@@ -124,6 +126,8 @@ def read_facts(
         code=read_code(inventory, contents),
     )
     findings += more + conflicts + adapter + others + rejected + seen + surprises + elsewhere(code)
+    mapped = (SPECIAL_TOKENS,) if TOKENIZER_CONFIG in documents else ()
+    findings += tuple(unread_findings(side, {*SIDE_FILES, *mapped, vocabulary_file(side)}))
     return facts, findings + _layers_differ(architecture, inventory.tensors)
 
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from mbom import strictjson
 from mbom.errors import FormatError
 from mbom.inventory.archives import COMPRESSED, DEFLATED, STORED, ZipMember, tar_members, unpack, zip_members
 from mbom.inventory.pickles import Budget, follow, nested, streams
@@ -24,7 +25,8 @@ _PEEK = 4096  # bytes by which a format is told
 _PICKLE = re.compile(rb"\x80[\x00-\x05]")
 _PICKLE_NAME = re.compile(r".*\.(pkl|pickle|pt|pth|ckpt|joblib|dill|cloudpickle)|pickle|storages|tensors")
 _OBJECTS = re.compile(rb"\|O|'O[0-9]*'")  # arrays of objects, in the header of an .npy file
-_LAMBDA = re.compile(rb'"class_name"\s*:\s*"(?:Lambda|TFOpLambda|SlicingOpLambda)"')
+_LAYERS = frozenset({"Lambda", "TFOpLambda", "SlicingOpLambda"})  # of Keras, made of Python code
+_LAMBDA = re.compile(rb'"class_name"\s*:\s*"(?:%s)"' % b"|".join(name.encode() for name in sorted(_LAYERS)))
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 
 # By their first bytes: where these stand, what they are, and the format.
@@ -215,9 +217,25 @@ class _Explorer:
         elif member.method != STORED:
             self._say(place, f"packed by method {member.method}, which is not looked into")
             return
-        if PurePosixPath(member.name).name == "config.json" and _LAMBDA.search(view.read(0, CONFIG_LIMIT)):
-            self.layers = True
+        if PurePosixPath(member.name).name == "config.json":
+            self._layers(view.read(0, CONFIG_LIMIT + 1), place)
         self.explore(view, member.name, place, depth + 1)
+
+    def _layers(self, data: bytes, place: str) -> None:
+        """Look for layers of code in the description of a Keras model, which may spell their names with escapes."""
+        try:
+            pending = [strictjson.loads(data, what="a configuration", limit=CONFIG_LIMIT, infinity=True)]
+        except FormatError as error:
+            self._say(place, str(error))
+            self.layers = self.layers or _LAMBDA.search(data) is not None
+            return
+        while pending:
+            item = pending.pop()
+            if isinstance(item, list):
+                pending.extend(item)
+            elif isinstance(item, dict):
+                self.layers = self.layers or item.get("class_name") in _LAYERS
+                pending.extend(item.values())
 
     def _is_worth(self, head: bytes, name: str) -> bool:
         """Tell by its beginning whether a packed member is unpacked as a whole."""

@@ -19,7 +19,7 @@ SCHEMA = "urn:mbom:inventory:v1"
 Severity = Literal["error", "warning", "note"]
 
 # The limits and patterns below are those of schemas/inventory.schema.json.
-DOCUMENT_LIMIT = 256 << 20  # bytes; 90,000 tensors take about 30 MB
+DOCUMENT_LIMIT = 64 << 20  # bytes; 90,000 tensors take about 30 MB
 FILES_LIMIT = 100_000
 TENSORS_LIMIT = 1_000_000  # the largest checkpoints have about 100,000
 FINDINGS_LIMIT = 100_000

@@ -138,7 +138,7 @@ def _redirect(config: bytes | None) -> str | None:
     if config is None:
         return None
     try:
-        document = strictjson.loads(config, what=MODEL_CONFIG)
+        document = strictjson.loads(config, what=MODEL_CONFIG, infinity=True)  # as the facts read it
     except FormatError:
         return None
     if not isinstance(document, dict) or document.get(REDIRECT) is None:

@@ -14,7 +14,7 @@ from mbom.signing.dsse import Envelope
 from mbom.strictjson import Fields, Json
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-BUNDLE_LIMIT = 64 << 20  # bytes; a statement about 100,000 files takes 20 MB, base64 included
+BUNDLE_LIMIT = 96 << 20  # bytes; the largest carries a BOM of up to 64 MB in base64, beside 100,000 subjects
 TIMESTAMP_LIMIT = 32 << 10  # bytes; with its certificates an RFC 3161 response has 1,000 to 6,000
 
 _TIMES = "timestampVerificationData"

@@ -14,6 +14,7 @@ from mbom.signing.identity import Witness
 from mbom.strictjson import Fields, Json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+STATEMENT_LIMIT = 72 << 20  # bytes: what a bundle of the largest size can carry in base64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def parse(data: bytes, *, predicate_type: str, what: str, legacy: bool = False) 
     Raises:
         FormatError: on anything malformed, unknown, doubled or of another type.
     """
-    fields = Fields(strictjson.loads(data, what=what), what)
+    fields = Fields(strictjson.loads(data, what=what, limit=STATEMENT_LIMIT), what)
     fields.constant("_type", STATEMENT_TYPE)
     fields.constant("predicateType", predicate_type)
     subjects = []

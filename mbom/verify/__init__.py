@@ -33,7 +33,7 @@ def verify(
     """Check a bundle, and a checkpoint against it where one is given, without any network for local ones.
 
     Args:
-        folder: the bundle.
+        folder: the bundle, which may also be a ``.zip`` of the folder.
         verifier: whom the caller trusts; nothing in the bundle can add to it.
         checkpoint: the files to hold against the signed ones.
         measure: runs the behaviour pass again; None when the caller does not ask for it.

@@ -168,7 +168,7 @@ def no_threads(folder: Path) -> None:
 
 HOSTILE: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "a missing folder": (shutil.rmtree, 3, "no such record"),
-    "a file": (file_instead, 1, "a record is a folder"),
+    "a file": (file_instead, 1, "is a folder, or a .zip of one"),
     "a pipe": (pipe_instead, 1, "a record is a folder"),
     "an empty folder": (nothing_inside, 3, "holds no behaviour record"),
     "half a record": (lambda folder: (folder / bundle.BEHAVIOUR_NUMBERS).unlink(), 1, "belong together"),

@@ -238,10 +238,12 @@ def edited(tokenizer_json: bytes, **members: Any) -> bytes:
 
 
 BROKEN: dict[str, tuple[dict[str, str | bytes], type[MbomError], str]] = {
-    "tokenizer is not JSON": ({"tokenizer_dot_json": "{"}, FormatError, "tokenizer.json: not what"),
-    "tokenizer is too deep": ({"tokenizer_dot_json": "[" * 100_000}, FormatError, "tokenizer.json: not what"),
-    "tokenizer is another thing": ({"tokenizer_dot_json": "[1, 2]"}, FormatError, "tokenizer.json: not what"),
-    "tokenizer is binary": ({"tokenizer_dot_json": b"\x80\x00\xff"}, FormatError, "tokenizer.json: not what"),
+    "tokenizer is not JSON": ({"tokenizer_dot_json": "{"}, FormatError, "tokenizer.json: not JSON"),
+    "tokenizer is too deep": ({"tokenizer_dot_json": "[" * 100_000}, FormatError, "tokenizer.json: nested deeper"),
+    "tokenizer is another thing": ({"tokenizer_dot_json": "[1, 2]"}, FormatError, "tokenizer.json: not a JSON object"),
+    "tokenizer of another library": ({"tokenizer_dot_json": "{}"}, FormatError, "tokenizer.json: not what"),
+    "tokenizer says it twice": ({"tokenizer_dot_json": '{"model": 1, "model": 2}'}, FormatError, "occurs twice"),
+    "tokenizer is binary": ({"tokenizer_dot_json": b"\x80\x00\xff"}, FormatError, "tokenizer.json: not UTF-8"),
     "configuration is not JSON": ({"tokenizer_config_dot_json": "{"}, FormatError, "tokenizer_config.json: not JSON"),
     "configuration is a list": ({"tokenizer_config_dot_json": "[]"}, FormatError, "not a JSON object"),
     "configuration says it twice": ({"tokenizer_config_dot_json": '{"a": 1, "a": 2}'}, FormatError, "occurs twice"),

@@ -186,6 +186,14 @@ def test_a_keras_layer_of_python_code_is_found(method: int) -> None:
     assert not look(zipped({"config.json": config[:-60]}, method=method), "m.keras").layers
 
 
+def test_a_keras_layer_of_python_code_is_found_however_its_name_is_spelled() -> None:
+    escaped = rb'{"class\u005fname": "L\u0061mbda"}'
+    assert look(zipped({"config.json": escaped}), "m.keras").layers
+    twice = look(zipped({"config.json": b'{"class_name": "Lambda", "class_name": "Dense"}'}), "m.keras")
+    assert twice.layers
+    assert twice.unread == ("config.json: a configuration: the key 'class_name' occurs twice in one object",)
+
+
 def test_the_report_names_first_what_can_run_anything(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "model")
     names = b"".join(b"c%s\n0" % name for name in (b"a.b\nC", b"os\nsystem", b"collections\nOrderedDict"))

@@ -1,4 +1,5 @@
 import json
+import math
 from collections.abc import Mapping
 
 import pytest
@@ -150,8 +151,9 @@ def test_an_adapter_beside_the_model_is_found() -> None:
     assert kinds(chosen("model.safetensors", "adapter_config.json")) == {"adapter-present": "adapter_config.json"}
 
 
-def test_a_configuration_that_sends_loaders_elsewhere_is_found() -> None:
-    elsewhere = {**CONFIG, "transformers_weights": "other.safetensors"}
+@pytest.mark.parametrize("limit", [1.0, math.inf], ids=["plain", "with an infinity, which facts are read past"])
+def test_a_configuration_that_sends_loaders_elsewhere_is_found(limit: float) -> None:
+    elsewhere = {**CONFIG, "transformers_weights": "other.safetensors", "time_step_limit": [0.0, limit]}
     selection = chosen("config.json", "model.safetensors", "other.safetensors", config=elsewhere)
     assert kinds(selection)["weights-redirected"] == "config.json"
     assert "other.safetensors" in selection.findings[0].detail

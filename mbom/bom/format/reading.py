@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from mbom import strictjson
+from mbom import strictjson, zipbundle
 from mbom.bom.check import BOM_LIMIT
 from mbom.errors import FormatError, StorageError
 from mbom.inventory.findings import plain
@@ -15,7 +15,7 @@ MEMBER = "bom.cdx.json"  # the bundle's name for it; this part may not import th
 
 
 def read_document(path: Path) -> tuple[bytes, dict[str, Json]]:
-    """Read a CycloneDX document in JSON: a file, or the BOM of a bundle's folder.
+    """Read a CycloneDX document in JSON: a file, or the BOM of a bundle, which is a folder or a ``.zip`` of one.
 
     A path that the caller names may be a link; the member of a bundle may not. Nothing is said of the document beyond
     its being one: neither its schema nor its signature has been checked.
@@ -24,7 +24,7 @@ def read_document(path: Path) -> tuple[bytes, dict[str, Json]]:
         The bytes as they lie on the disk, and what they say.
 
     Raises:
-        StorageError: when there is nothing at the path, no BOM in the folder, or it cannot be read.
+        StorageError: when there is nothing at the path, no BOM in the bundle, or it cannot be read.
         FormatError: for a link or a special file, more than ``BOM_LIMIT`` bytes, anything but strict JSON, or JSON that
             is not a CycloneDX document.
     """
@@ -41,7 +41,7 @@ def read_document(path: Path) -> tuple[bytes, dict[str, Json]]:
 
 
 def _read(path: Path) -> bytes:
-    """Return the bytes of a file, or of the BOM in a folder."""
+    """Return the bytes of a file, or of the BOM in a bundle."""
     name = plain(str(path))
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -76,9 +76,19 @@ def _drain(handle: int, name: str) -> bytes:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise FormatError(f"{name}: a special file, only regular files and bundles are read")
         try:
+            if os.pread(handle, len(zipbundle.MAGIC), 0) == zipbundle.MAGIC:  # which no JSON begins with
+                return _packed(handle, name)
             data = file.read(BOM_LIMIT + 1)
         except OSError as error:
             raise StorageError(f"{name}: {error.strerror}") from error
     if len(data) > BOM_LIMIT:
         raise FormatError(f"{name}: larger than {BOM_LIMIT} bytes, the limit for a BOM")
     return data
+
+
+def _packed(archive: int, name: str) -> bytes:
+    """Return the BOM of a bundle that is one file."""
+    for entry in zipbundle.entries(archive, what=name):
+        if entry.name == MEMBER:
+            return zipbundle.content(archive, entry, limit=BOM_LIMIT, what=name)
+    raise StorageError(f"{name}: an archive without {MEMBER}, so no bundle; `mbom attest` writes one")
