@@ -1,6 +1,7 @@
 """`mbom attest`."""
 
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,9 +13,13 @@ from mbom.bases import read_base
 from mbom.cli import folders, options, trust
 from mbom.cli.console import Display, shown, size
 from mbom.cli.summary import comparison, headline, outcome
-from mbom.errors import EngineError, UsageError
+from mbom.errors import EngineError, UnavailableError, UsageError
 from mbom.signing import KeyVerifier, public_path
 from mbom.source import open_source
+
+WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)  # no attestation of this program is older
+LATEST = 253_402_300_799  # the last second that four digits of a year can say
+_SECONDS = re.compile("[0-9]{1,12}")
 
 
 def created() -> datetime:
@@ -22,14 +27,24 @@ def created() -> datetime:
 
     Raises:
         UsageError: when the variable is no number of seconds.
+        UnavailableError: when the clock of this machine was never set.
     """
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if text is None:
-        return datetime.now(UTC).replace(microsecond=0)
-    try:
-        return datetime.fromtimestamp(int(text), UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise UsageError(f"SOURCE_DATE_EPOCH is {text[:40]!r}, it must be a number of seconds since 1970") from error
+        now = datetime.now(UTC).replace(microsecond=0)
+        if now < WRITTEN:
+            raise UnavailableError(
+                f"the clock of this machine says {now:%Y-%m-%d %H:%M} UTC, which is before mbom was written, and "
+                "that would be signed; set the clock, or give the time with SOURCE_DATE_EPOCH"
+            )
+        return now
+    # As reproducible-builds.org specifies it: no sign, no space, no other digits.
+    seconds = int(text) if _SECONDS.fullmatch(text) else LATEST + 1
+    if seconds > LATEST:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {text[:40]!r}, it must be a number of seconds since 1970, and before the year 10000"
+        )
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 @click.command()
@@ -49,6 +64,7 @@ def created() -> datetime:
     "--spec", type=click.Choice(bom.WRITTEN), default=bom.CURRENT, show_default=True, help="Version of CycloneDX."
 )
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
+@click.option("--no-cache", is_flag=True, help="Hash every file, also those that an interrupted run has hashed.")
 @options.sensitivity
 @options.deployed
 @options.device
@@ -69,6 +85,7 @@ def attest(
     origins: Path | None,
     spec: bom.Spec,
     force: bool,
+    no_cache: bool,
     sensitivity: int,
     deployed: str | None,
     device: engine.Device,
@@ -79,6 +96,9 @@ def attest(
     """Hash, measure, describe and sign a checkpoint.
 
     MODEL is a folder when it exists as one, otherwise org/name on the hub, with an optional @revision.
+
+    The bundle is written whole or not at all. After an interruption, the same command within a day does not hash
+    weights again that are finished and still have their size, times and inode; --no-cache does.
 
     \b
     Example:
@@ -125,6 +145,7 @@ def attest(
             spec=spec,
             everything=everything,
             force=force,
+            journals=None if no_cache else folders.journals(),
             on_scan=on_scan,
             on_survey=lambda survey: headline(display, survey),
         )

@@ -1,7 +1,6 @@
 """Key files: a private key that only its owner can read, and the public half beside it."""
 
 import os
-import secrets
 import shlex
 import stat
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mbom.errors import AccessError, KeyFileError, StorageError, UsageError
 from mbom.signing.keys import KEY_FILE_LIMIT, PublicKey, supported
+from mbom.storage import files
 
 DEFAULT_NAME = "key.pem"
 PASSWORD_LIMIT = 1023  # bytes; OpenSSL takes no more
@@ -171,20 +171,14 @@ def _publish(private: Path, secret: bytes, public: Path, half: bytes) -> None:
     written: list[Path] = []
     try:
         for path, data, mode in ((private, secret, 0o600), (public, half, 0o644)):
-            temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-            written.append(temporary)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
+            written.append(files.draft(path, data, mode=mode))
         _name(written[0], private)
         try:
             _name(written[1], public)
         except (KeyFileError, OSError):
             private.unlink()  # made a moment ago, by this call
             raise
-        _sync(private.parent)
+        files.sync_folder(private.parent)
     except OSError as error:
         raise StorageError(f"{private}: the key cannot be written: {error.strerror}") from error
     finally:
@@ -193,16 +187,7 @@ def _publish(private: Path, secret: bytes, public: Path, half: bytes) -> None:
 
 
 def _name(temporary: Path, path: Path) -> None:
-    # link, unlike rename, fails when the name is taken.
     try:
-        os.link(temporary, path)
+        files.name(temporary, path)
     except FileExistsError as error:
         raise _taken(path) from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,7 +10,8 @@ from mbom.bom.spdx import export_spdx
 from mbom.bom.spec16 import DROPPED, REWRITTEN, to_1_6
 from mbom.cli import options
 from mbom.cli.console import Display, shown
-from mbom.errors import StorageError, UsageError
+from mbom.cli.output import save
+from mbom.errors import UsageError
 from mbom.strictjson import Json
 
 
@@ -37,10 +38,7 @@ def export(*, bom: Path, output: Path, spec: str | None, spdx: bool, quiet: bool
         raise UsageError("one form is exported at a time, and none was named or two; give --spec 1.6 or --spdx")
     data, document = read_document(bom)
     converted = None if spdx else to_1_6(document)
-    try:
-        output.write_bytes(export_spdx(document, data) if converted is None else strictjson.pretty(converted))
-    except OSError as error:
-        raise StorageError(f"{output}: {error.strerror}") from error
+    save(output, export_spdx(document, data) if converted is None else strictjson.pretty(converted), force=True)
     if converted is not None:
         _tell_losses(display, converted)
     display.data(shown(output))

@@ -8,7 +8,8 @@ from mbom.bom.coverage.form import gpai_form
 from mbom.bom.reading import read_document
 from mbom.cli import options
 from mbom.cli.console import Display
-from mbom.errors import StorageError, UsageError
+from mbom.cli.output import save
+from mbom.errors import UsageError
 
 
 @click.command("form")
@@ -34,11 +35,5 @@ def form_command(*, source: Path, gpai: bool, output: Path | None, force: bool, 
     if output is None:
         display.data(text)
         return
-    try:
-        with output.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise UsageError(f"{output} exists; give another path with -o, or --force to replace it") from error
-    except OSError as error:
-        raise StorageError(f"{output}: nothing written: {error.strerror}") from error
+    save(output, text.encode(), force=force)
     display.line(f"{output}: to be completed and signed by the provider")
