@@ -25,13 +25,13 @@ def write(path: Path, data: bytes, *, replace: bool, mode: int = 0o666) -> None:
         FileExistsError: when something is there and ``replace`` is not given.
         OSError: when the system does not allow it; nothing is left behind.
     """
-    if replace and path.is_symlink():
-        path = Path(os.path.realpath(path))
     there = path.stat() if replace and path.exists() else None
     if there is not None and not stat.S_ISREG(there.st_mode):
         with path.open("wb") as file:
             file.write(data)
         return
+    if replace and path.is_symlink():
+        path = Path(os.path.realpath(path))
     temporary = draft(path, data, mode=mode)
     try:
         if there is not None:

@@ -30,23 +30,24 @@ def write(folder: Path, members: Mapping[str, bytes]) -> None:
     Raises:
         StorageError: when the system does not allow it. What was at ``folder`` is there, and no sibling.
     """
-    new = _sibling(folder, "new")
+    new, old = _sibling(folder, "new"), _sibling(folder, "old")
     try:
         try:
             _fill(new, members)
-            _put(new, folder)
+            _put(new, folder, old)
         except OSError as error:
             raise StorageError(f"{folder}: nothing written: {error.strerror}") from error
+        try:
+            files.sync_folder(new.parent)  # before the replaced folder goes, so that one of the two is on the disk
+        except OSError as error:
+            raise StorageError(
+                f"{folder}: written, but the system does not say that it has reached the disk ({error.strerror}); "
+                "read it again, or write it elsewhere"
+            ) from error
     finally:
-        # Holds the unfinished members after a failure, the replaced folder after an exchange, and nothing otherwise.
+        # One of them holds the unfinished members or the replaced folder, if there is any.
         shutil.rmtree(new, ignore_errors=True)
-    try:
-        files.sync_folder(new.parent)
-    except OSError as error:
-        raise StorageError(
-            f"{folder}: written, but the system does not say that it has reached the disk ({error.strerror}); read it "
-            "again, or write it elsewhere"
-        ) from error
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def recover(folder: Path, *, ours: Callable[[Path], bool]) -> None:
@@ -97,21 +98,18 @@ def _fill(folder: Path, members: Mapping[str, bytes]) -> None:
     folder.chmod(0o755)
 
 
-def _put(new: Path, folder: Path) -> None:
-    """Give ``new`` the name ``folder``; what was there is at ``new`` afterwards, or gone."""
+def _put(new: Path, folder: Path, old: Path) -> None:
+    """Give ``new`` the name ``folder``; what was there is at ``new`` or at ``old`` afterwards."""
     if not os.path.lexists(folder):
         new.rename(folder)
         return
     if _exchanged(new, folder):
         return
-    old = _sibling(folder, "old")
     try:
         folder.rename(old)
         new.rename(folder)
     finally:
-        if os.path.lexists(folder):
-            shutil.rmtree(old, ignore_errors=True)
-        else:  # a failure or an interrupt between the two
+        if not os.path.lexists(folder):  # a failure or an interrupt between the two
             old.rename(folder)
 
 
