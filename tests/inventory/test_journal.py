@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mbom import __version__
 from mbom.errors import FormatError
-from mbom.inventory import Scan, journal, scan
+from mbom.inventory import Scan, ScanProgress, journal, scan
 from mbom.inventory.identity import Identity
 from mbom.inventory.journal import Entry, Journal
 from mbom.inventory.reading import read
@@ -77,7 +77,7 @@ def test_a_reading_that_is_recalled_is_the_reading(tmp_path: Path, model: Path) 
 
 def test_progress_counts_what_is_reused(tmp_path: Path, model: Path) -> None:
     interrupted(tmp_path, model)
-    reports = []
+    reports: list[ScanProgress] = []
     scan(FolderSource(model), journal=of(tmp_path), progress=reports.append)
     last = reports[-1]
     assert (last.phase, last.files_done, last.bytes_done) == ("weights", 3, last.bytes_total)
@@ -217,13 +217,6 @@ def flip(data: bytes) -> bytes:
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "one flipped bit": flip,
-    "no digest": lambda data: data.partition(b" ")[2],
-    "an empty line": lambda data: b"\n" + data,
-    "another document": lambda data: Entry.to_line(EXAMPLE).replace(b'"read"', b'"reed"') + data,
-    "nothing but zeros": lambda data: bytes(len(data)),
-}
 EXAMPLE = Entry(
     name="a.safetensors",
     identity=Identity(device=2**64 - 1, inode=2**63, size=0, mtime_ns=1, ctime_ns=2),
@@ -232,6 +225,14 @@ EXAMPLE = Entry(
     header="2" * 64,
     blake3=("3" * 64,),
 )
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "one flipped bit": flip,
+    "no digest": lambda data: data.partition(b" ")[2],
+    "an empty line": lambda data: b"\n" + data,
+    "another document": lambda data: Entry.to_line(EXAMPLE).replace(b'"read"', b'"reed"') + data,
+    "nothing but zeros": lambda data: bytes(len(data)),
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
