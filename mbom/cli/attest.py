@@ -1,8 +1,5 @@
 """`mbom attest`."""
 
-import os
-import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -10,41 +7,12 @@ import click
 from mbom import attest as verb
 from mbom import bom, engine
 from mbom.bases import read_base
-from mbom.cli import folders, options, trust
+from mbom.cli import clock, folders, options, trust
 from mbom.cli.console import Display, shown, size
 from mbom.cli.summary import comparison, headline, outcome
-from mbom.errors import EngineError, UnavailableError, UsageError
+from mbom.errors import EngineError, UsageError
 from mbom.signing import KeyVerifier, public_path
 from mbom.source import open_source
-
-WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)  # no attestation of this program is older
-LATEST = 253_402_300_799  # the last second that four digits of a year can say
-_SECONDS = re.compile("[0-9]{1,12}")
-
-
-def created() -> datetime:
-    """Return the time to state: ``SOURCE_DATE_EPOCH`` where it is set, so that a second run gives the same bytes.
-
-    Raises:
-        UsageError: when the variable is no number of seconds.
-        UnavailableError: when the clock of this machine was never set.
-    """
-    text = os.environ.get("SOURCE_DATE_EPOCH")
-    if text is None:
-        now = datetime.now(UTC).replace(microsecond=0)
-        if now < WRITTEN:
-            raise UnavailableError(
-                f"the clock of this machine says {now:%Y-%m-%d %H:%M} UTC, which is before mbom was written, and "
-                "that would be signed; set the clock, or give the time with SOURCE_DATE_EPOCH"
-            )
-        return now
-    # As reproducible-builds.org specifies it: no sign, no space, no other digits.
-    seconds = int(text) if _SECONDS.fullmatch(text) else LATEST + 1
-    if seconds > LATEST:
-        raise UsageError(
-            f"SOURCE_DATE_EPOCH is {text[:40]!r}, it must be a number of seconds since 1970, and before the year 10000"
-        )
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 @click.command()
@@ -126,7 +94,7 @@ def attest(
         done = verb.attest(
             source,
             folder,
-            created=created(),
+            created=clock.created(),
             signer=signer,
             measure=None
             if no_behaviour
