@@ -145,7 +145,7 @@ def _kill(bench: Bench, moment: float, options: Sequence[str], replaced: Path | 
     elif replaced is not None and found == "whole":
         found = "old one whole" if (output / bundle.ATTESTATION).read_bytes() == before else "replaced"
     tally = Counter({found: 1})
-    if _child_lives(bench):
+    if "--no-behaviour" not in options and _child_lives(bench):
         tally["survivor"] += 1
     again = bench.run(bench.command(output, *options))
     if again.returncode == 0:

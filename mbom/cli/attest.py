@@ -1,5 +1,6 @@
 """`mbom attest`."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -88,7 +89,7 @@ def attest(
     trusted_for_bases = KeyVerifier.load(base_key) if base_key is not None else None
     compared_with = [read_base(folder, trusted_for_bases) for folder in bases]
     signer = None if unsigned else trust.signer(key, display)
-    with display.scanning() as on_scan, display.measuring() as on_measure:
+    with display.scanning() as on_scan, display.measuring() as on_measure, ExitStack() as until:
         source = open_source(model, on_bytes=on_scan.fetched)
         folder = output or Path(f"{source.origin.name}.mbom")
         done = verb.attest(
@@ -106,6 +107,7 @@ def attest(
                 resume=resume,
                 progress=on_measure,
                 time_limit=time_limit,
+                until=until,
             ),
             author=stands_behind,
             bases=compared_with,

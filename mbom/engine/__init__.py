@@ -60,6 +60,7 @@ class Measurement:
     deployed: str | None = None
     progress: Callable[[MeasureProgress], None] | None = None
     time_limit: float | None = None
+    until: contextlib.ExitStack | None = None
 
     def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
         """Measure a checkpoint."""
@@ -74,6 +75,7 @@ class Measurement:
             deployed=self.deployed,
             progress=self.progress,
             time_limit=self.time_limit,
+            until=self.until,
         )
 
 
@@ -100,6 +102,7 @@ def measure(
     deployed: str | None = None,
     progress: Callable[[MeasureProgress], None] | None = None,
     time_limit: float | None = None,
+    until: contextlib.ExitStack | None = None,
 ) -> Record:
     """Run a checkpoint on the fixed prompts in a child process and return what it computed.
 
@@ -115,6 +118,8 @@ def measure(
             ``mbom.engine.deployed``. Where that cannot be done, the record says why.
         progress: called after each step, and now and then within one.
         time_limit: seconds that the pass may take, beginning with the rendered prompts.
+        until: what ends when the record is where it belongs; when that ends badly, what was measured is kept for
+            ``resume``. None stands for the return of this function.
 
     Raises:
         EngineError: when the extra is missing, or the model cannot be run here: not its kind, not in this memory, not
@@ -144,6 +149,7 @@ def measure(
         resume=resume,
         progress=progress,
         time_limit=time_limit,
+        until=until,
     )
     if deployed is not None:
         told = _deployed(files, inventory, record, dtype=deployed, device=device, time_limit=time_limit)
@@ -204,6 +210,7 @@ def run_prompts(
     interval: float = STATE_INTERVAL,
     progress: Callable[[MeasureProgress], None] | None,
     time_limit: float | None = None,
+    until: contextlib.ExitStack | None = None,
 ) -> Record:
     """Run a checkpoint on rendered prompts in a child process, and read its record as strictly as a stranger's."""
     config, width = configuration(files, inventory), max((len(prompt.token_ids) for prompt in prompts), default=0)
@@ -225,7 +232,7 @@ def run_prompts(
             "safetensors": str(folder / NUMBERS_NAME),
         }
         if states is not None:
-            kept = stack.enter_context(_state(states, request, inventory, resume=resume))
+            kept = (until or stack).enter_context(_state(states, request, inventory, resume=resume))
             if kept is not None:
                 request["state"] = {"folder": str(kept.absolute()), "interval": interval}
         limits = process.Limits(wall_seconds=time_limit, cpu_seconds=takes.cpu_seconds, file_bytes=FILE_LIMIT)

@@ -70,6 +70,7 @@ def default_key(folder: Path) -> tuple[Path, bool]:
     """
     path = folder / DEFAULT_NAME
     if os.path.lexists(path):
+        _complete(path)
         return path, False
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -82,6 +83,28 @@ def default_key(folder: Path) -> tuple[Path, bool]:
             raise
         return path, False
     return path, True
+
+
+def _complete(private: Path) -> None:
+    """Write the public half that a killed process did not come to write, where that takes no password.
+
+    Raises:
+        KeyFileError: when the private key cannot be used.
+        StorageError: when the file cannot be written.
+    """
+    public = public_path(private)
+    if os.path.lexists(public):
+        return
+    try:
+        half = PublicKey(load_private(private).public_key()).pem
+    except AccessError:
+        return
+    try:
+        files.write(public, half, replace=False, mode=0o644)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StorageError(f"{public}: cannot be written: {error.strerror}") from error
 
 
 def load_private(path: Path, password: Callable[[], bytes] | None = None) -> ec.EllipticCurvePrivateKey:
@@ -176,8 +199,10 @@ def _publish(private: Path, secret: bytes, public: Path, half: bytes) -> None:
         try:
             _name(written[1], public)
         except (KeyFileError, OSError):
-            private.unlink()  # made a moment ago, by this call
-            raise
+            # Another process may have completed the pair meanwhile (``_complete``).
+            if not (public.is_file() and public.read_bytes() == half):
+                private.unlink()  # made a moment ago, by this call
+                raise
         files.sync_folder(private.parent)
     except OSError as error:
         raise StorageError(f"{private}: the key cannot be written: {error.strerror}") from error
