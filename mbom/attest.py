@@ -13,6 +13,8 @@ from mbom.engine import Measure
 from mbom.facts import Facts, Survey, survey
 from mbom.facts.producers import Producers, built_in
 from mbom.inventory import Inventory, ScanProgress, refuse_errors
+from mbom.inventory.identity import refuse_changes
+from mbom.inventory.journal import Journal
 from mbom.signing import Signer, oms, statement
 from mbom.source import Source
 
@@ -41,6 +43,7 @@ def attest(
     spec: bom.Spec = bom.CURRENT,
     everything: bool = False,
     force: bool = False,
+    journals: Path | None = None,
     on_scan: Callable[[ScanProgress], None] | None = None,
     on_survey: Callable[[Survey], None] | None = None,
 ) -> Attested:
@@ -58,29 +61,39 @@ def attest(
         spec: the version of CycloneDX to write the BOM in.
         everything: take every weight set, not only the one that would be loaded.
         force: replace a bundle that is at ``folder``.
+        journals: a folder for what this run has hashed, in case that it is interrupted, and for the next one to go on
+            from; None hashes everything and keeps nothing. ``mbom.inventory.journal`` says what is relied on.
         on_scan: called while files are fetched and hashed.
         on_survey: called once when the checkpoint is known, before anything long begins.
 
     Raises:
-        RefusedError: when the checkpoint contradicts itself, or is not what its source advertised.
+        UsageError: when something is at ``folder`` that may not be replaced.
+        BusyError: when another run writes ``folder``.
+        RefusedError: when the checkpoint contradicts itself, is not what its source advertised, or changes meanwhile.
         UnavailableError: when something cannot be read, measured or written.
     """
-    bundle.check_target(folder, force=force)
-    surveyed = survey(source, everything=everything, progress=on_scan)
-    if on_survey is not None:
-        on_survey(surveyed)
-    inventory, facts = surveyed.inventory, surveyed.facts
-    refuse_errors(inventory.findings)
-    observed = source.observe(base.name for base in facts.lineage.bases)
-    record = measure(surveyed.paths, inventory) if measure is not None else None
-    compared = tuple(ancestry.compare(inventory, record, base) for base in bases)
-    accounts = bom.accounts(inventory, facts.lineage, compared)
-    table = producers if producers is not None else built_in()
-    said = bom.Affidavit(author=author, observed=observed, compared=compared, producers=table.among(accounts))
-    members = _describe(surveyed, record, created, said, spec)
-    if signer is not None:
-        members |= _sign(inventory, members, signer, created)
-    bundle.write(folder, members, force=force)
+    with bundle.reserved(folder, force=force) as write:
+        journal = None
+        if journals is not None:
+            journal = Journal.of(journals, origin=source.origin, output=folder, everything=everything)
+        surveyed = survey(source, everything=everything, progress=on_scan, journal=journal)
+        if on_survey is not None:
+            on_survey(surveyed)
+        inventory, facts = surveyed.inventory, surveyed.facts
+        refuse_errors(inventory.findings)
+        observed = source.observe(base.name for base in facts.lineage.bases)
+        record = measure(surveyed.paths, inventory) if measure is not None else None
+        compared = tuple(ancestry.compare(inventory, record, base) for base in bases)
+        accounts = bom.accounts(inventory, facts.lineage, compared)
+        table = producers if producers is not None else built_in()
+        said = bom.Affidavit(author=author, observed=observed, compared=compared, producers=table.among(accounts))
+        members = _describe(surveyed, record, created, said, spec)
+        refuse_changes(surveyed.paths, surveyed.identities)
+        if signer is not None:
+            members |= _sign(inventory, members, signer, created)
+        write(members)
+    if journal is not None:
+        journal.delete()
     return Attested(members=members, inventory=inventory, facts=facts, record=record, said=said)
 
 

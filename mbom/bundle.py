@@ -4,13 +4,10 @@ A record by itself, as ``mbom measure`` writes it, is a folder of two of the mem
 rules. Either is also read where somebody packed it into one ``.zip`` file.
 """
 
-import ctypes
-import errno
+import contextlib
 import os
-import shutil
 import stat
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from mbom.behaviour.record import JSON_LIMIT, Record
 from mbom.errors import FormatError, StorageError, UsageError
 from mbom.inventory.record import DOCUMENT_LIMIT
 from mbom.signing.sigstorebundle import BUNDLE_LIMIT
+from mbom.storage import folders, locks
 
 ATTESTATION = "attestation.sigstore.json"
 MODEL_SIGNATURE = "model.sig"
@@ -49,8 +47,7 @@ SHARD_LIMIT = 64 << 10
 MEMBERS_LIMIT = 10_000  # the largest checkpoint seen has 163 shards
 PATH_DEPTH_LIMIT = 16
 
-_RENAME_EXCHANGE = 2  # linux/fs.h; swaps two paths in one step
-_AT_FDCWD = -100
+Write = Callable[[Mapping[str, bytes]], None]
 
 
 def shard_member(file: str) -> str:
@@ -197,40 +194,49 @@ def _record(members: Mapping[str, bytes], folder: Path) -> Record:
     return Record.from_bytes(members[BEHAVIOUR], members[BEHAVIOUR_NUMBERS])
 
 
-def write(folder: Path, members: Mapping[str, bytes], *, force: bool) -> None:
-    """Write a bundle, or a record by itself, so that it is there whole or not at all.
+@contextlib.contextmanager
+def reserved(folder: Path, *, force: bool, record: bool = False) -> Iterator[Write]:
+    """Hold ``folder`` as the output of this run and of no other, from before the work until it is written.
 
-    The members go to a temporary sibling, are flushed to the disk, and the sibling is renamed. With ``force`` an
-    existing bundle is swapped for the new one in one step where the file system can, and removed afterwards.
+    What a killed run left beside it is cleaned up first. The function that is yielded writes the members: they are
+    there whole or not at all, and with ``force`` a bundle that is there is replaced in one step where that is possible.
+
+    Args:
+        folder: the bundle to write, or the record by itself.
+        force: whether one that is there gives way.
+        record: what is to be written is a record by itself: it may replace one, and never a signed bundle.
 
     Raises:
-        UsageError: when something is at ``folder`` already and ``force`` is not given.
-        FormatError: when a member is larger than anybody would read it.
-        StorageError: when the disk is full or does not allow it; nothing is left behind.
+        UsageError: when something is there that may not be replaced.
+        BusyError: when another run holds it.
+        FormatError: from the function, when a member is larger than anybody would read it.
+        StorageError: when the parent folder is missing, cannot be written or has no locks; from the function, when the
+            disk is full or does not allow it, and nothing is left behind.
     """
-    check_target(folder, force=force, record=members.keys() == RECORD)
-    _check_sizes(members)
-    parent = folder.absolute().parent
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
-    except OSError as error:
-        raise StorageError(f"{parent}: cannot write there: {error.strerror}") from error
-    try:
-        for name, data in sorted(members.items()):
-            _write_member(temporary / name, data)
-        for path, _, _ in os.walk(temporary, topdown=False):
-            _sync_folder(Path(path))
-        temporary.chmod(0o755)
-        if os.path.lexists(folder):
-            _swap(temporary, folder)
-        else:
-            temporary.rename(folder)
-        _sync_folder(parent)
-    except OSError as error:
-        raise StorageError(f"{folder}: nothing written: {error.strerror}") from error
-    finally:
-        # Holds the unfinished members after a failure, the replaced bundle after a swap, and nothing otherwise.
-        shutil.rmtree(temporary, ignore_errors=True)
+    place = folder.absolute()
+    if not place.parent.is_dir():
+        raise StorageError(f"{folder}: the folder {place.parent} does not exist")
+    busy = f"{folder}: another run of mbom is writing it; wait for that run to end, or give another path with -o"
+    with locks.held(place.with_name(f".{place.name}.lock") if place.name else place / ".lock", busy=busy):
+        folders.recover(folder, ours=lambda path: not _strangers(path, record=False))
+        check_target(folder, force=force, record=record)
+
+        def write_members(members: Mapping[str, bytes]) -> None:
+            check_target(folder, force=force, record=record)  # others than mbom write too, in the hours since
+            _check_sizes(members)
+            folders.write(folder, members)
+
+        yield write_members
+
+
+def write(folder: Path, members: Mapping[str, bytes], *, force: bool) -> None:
+    """Write a bundle, or a record by itself, that is ready: ``reserved``, and its function called at once.
+
+    Raises:
+        MbomError: as ``reserved``.
+    """
+    with reserved(folder, force=force, record=members.keys() == RECORD) as write_members:
+        write_members(members)
 
 
 def check_target(folder: Path, *, force: bool, record: bool = False) -> None:
@@ -251,8 +257,7 @@ def check_target(folder: Path, *, force: bool, record: bool = False) -> None:
         raise UsageError(f"{folder} exists; give another path with -o, or --force to replace it")
     if folder.is_symlink() or not folder.is_dir():
         raise UsageError(f"{folder} is not a {noun} folder; --force replaces {noun}s only")
-    names = {entry.name for entry in folder.iterdir()}
-    strangers = names - RECORD if record else {name for name in names if _limit(name) is None and name != "shards"}
+    strangers = _strangers(folder, record=record)
     if strangers:
         raise UsageError(f"{folder} holds {min(strangers)!r}, so it is not a {noun}; --force replaces {noun}s only")
 
@@ -271,33 +276,7 @@ def _check_sizes(members: Mapping[str, bytes]) -> None:
             )
 
 
-def _write_member(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _swap(new: Path, old: Path) -> None:
-    """Exchange two folders; where the kernel or file system cannot, move the old one aside first."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    exchange = getattr(libc, "renameat2", None)
-    if exchange is not None:
-        source, target = os.fsencode(new), os.fsencode(old.absolute())
-        if exchange(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_EXCHANGE) == 0:
-            return
-        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    aside = Path(tempfile.mkdtemp(prefix=f".{old.name}.old.", dir=new.parent))
-    old.rename(aside)
-    new.rename(old)
-    shutil.rmtree(aside, ignore_errors=True)
+def _strangers(folder: Path, *, record: bool) -> set[str]:
+    """Return the names in a folder that no bundle has, or no record by itself."""
+    names = {entry.name for entry in folder.iterdir()}
+    return names - RECORD if record else {name for name in names if _limit(name) is None and name != "shards"}

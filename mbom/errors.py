@@ -13,6 +13,7 @@ An exception means that mbom could not look; what it saw and did not like is a `
     ├── UnavailableError          3    could not be checked or done
     │   ├── SourceError           3    missing path or repository, network, broken mirror
     │   ├── StorageError          3    disk full, read-only, no permission
+    │   ├── BusyError             3    another run is at work on the same thing
     │   ├── KeyFileError          3    a key, token or trust file, or a key on a token, that cannot be read or used
     │   └── EngineError           3    no torch, unknown architecture, out of memory, crash
     └── AccessError               4    authentication: gated repository, bad token, wrong password of a key, wrong PIN
@@ -61,6 +62,10 @@ class SourceError(UnavailableError):
 
 class StorageError(UnavailableError):
     """A file cannot be written or read: disk full, read-only, no permission."""
+
+
+class BusyError(UnavailableError):
+    """Another run is at work on the same thing; when it is done, this one can be tried again."""
 
 
 class KeyFileError(UnavailableError):

@@ -42,15 +42,16 @@ def measure(
 
     Raises:
         UsageError: when something is at ``folder`` that may not be replaced.
+        BusyError: when another run writes ``folder``.
         RefusedError: when the checkpoint contradicts itself, or is not what its source advertised.
         UnavailableError: when something cannot be read, measured or written.
     """
-    bundle.check_target(folder, force=force, record=True)
-    surveyed = survey(source, progress=on_scan)
-    if on_survey is not None:
-        on_survey(surveyed)
-    refuse_errors(surveyed.inventory.findings)
-    record = run(surveyed.paths, surveyed.inventory)
-    members = {bundle.BEHAVIOUR: record.to_json(), bundle.BEHAVIOUR_NUMBERS: record.to_safetensors()}
-    bundle.write(folder, members, force=force)
+    with bundle.reserved(folder, force=force, record=True) as write:
+        surveyed = survey(source, progress=on_scan)
+        if on_survey is not None:
+            on_survey(surveyed)
+        refuse_errors(surveyed.inventory.findings)
+        record = run(surveyed.paths, surveyed.inventory)
+        members = {bundle.BEHAVIOUR: record.to_json(), bundle.BEHAVIOUR_NUMBERS: record.to_safetensors()}
+        write(members)
     return Measured(record=record, inventory=surveyed.inventory, size=sum(len(content) for content in members.values()))

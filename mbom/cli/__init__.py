@@ -45,7 +45,9 @@ for command in (attest, verify, measure, compare, inspect, bom, keygen):
 
 def main() -> NoReturn:
     """Run the command line and exit; every failure is one sentence and a status, never a traceback."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # whoever started us with nohup means it
+            signal.signal(number, _terminate)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -74,17 +76,20 @@ def explain(error: BaseException) -> tuple[str, int]:
         case MbomError():
             return str(error), error.exit_code
         case KeyboardInterrupt() | click.Abort():
-            return "interrupted; nothing was written", INTERRUPTED
+            return "interrupted; nothing is left half-written", INTERRUPTED
         case MemoryError():
-            return "out of memory; nothing was written", UNAVAILABLE
+            return "out of memory; nothing is left half-written", UNAVAILABLE
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
-            return f"{where}{error.strerror or error}; nothing was written", UNAVAILABLE
+            return f"{where}{error.strerror or error}; nothing is left half-written", UNAVAILABLE
         case _:
             fault = f"{type(error).__name__}: {error}"
             return f"a fault in mbom itself: {fault} (MBOM_DEBUG=1 shows where; please report it)", UNAVAILABLE
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # the signature of a handler
-    """End on SIGTERM as on Ctrl-C, so that temporary files go and children end."""
+    """End on SIGTERM and SIGHUP as on Ctrl-C, so that temporary files go and children end.
+
+    The status is 130 for all three: what was asked for did not happen, and nothing half-done is left.
+    """
     raise KeyboardInterrupt

@@ -1,8 +1,7 @@
 """`mbom attest`."""
 
-import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,12 @@ import click
 from mbom import attest as verb
 from mbom import bom, engine
 from mbom.bases import read_base
-from mbom.cli import folders, options, trust
+from mbom.cli import clock, folders, options, trust
 from mbom.cli.console import Display, shown, size
 from mbom.cli.summary import comparison, headline, outcome
 from mbom.errors import EngineError, UsageError
 from mbom.signing import KeyVerifier, Signer, TokenKey
 from mbom.source import open_source
-
-
-def created() -> datetime:
-    """Return the time to state: ``SOURCE_DATE_EPOCH`` where it is set, so that a second run gives the same bytes.
-
-    Raises:
-        UsageError: when the variable is no number of seconds.
-    """
-    text = os.environ.get("SOURCE_DATE_EPOCH")
-    if text is None:
-        return datetime.now(UTC).replace(microsecond=0)
-    try:
-        return datetime.fromtimestamp(int(text), UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise UsageError(f"SOURCE_DATE_EPOCH is {text[:40]!r}, it must be a number of seconds since 1970") from error
 
 
 def _refuse_contradictions(given: Mapping[str, Any]) -> None:
@@ -76,6 +60,7 @@ def _refuse_contradictions(given: Mapping[str, Any]) -> None:
     "--spec", type=click.Choice(bom.WRITTEN), default=bom.CURRENT, show_default=True, help="Version of CycloneDX."
 )
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
+@click.option("--no-cache", is_flag=True, help="Hash every file, also those that an interrupted run has hashed.")
 @options.sensitivity
 @options.deployed
 @options.device
@@ -100,6 +85,7 @@ def attest(
     origins: Path | None,
     spec: bom.Spec,
     force: bool,
+    no_cache: bool,
     sensitivity: int,
     deployed: str | None,
     device: engine.Device,
@@ -110,6 +96,9 @@ def attest(
     """Hash, measure, describe and sign a checkpoint.
 
     MODEL is a folder when it exists as one, otherwise org/name on the hub, with an optional @revision.
+
+    The bundle is written whole or not at all. After an interruption, the same command within a day does not hash
+    weights again that are finished and still have their size, times and inode; --no-cache does.
 
     \b
     Examples:
@@ -131,13 +120,13 @@ def attest(
         signer = trust.keyless_signer(identity_token_file, trust_config)
     elif not unsigned:
         signer = trust.signer(key, display, timestamp)
-    with display.scanning() as on_scan, display.measuring() as on_measure:
+    with display.scanning() as on_scan, display.measuring() as on_measure, ExitStack() as until:
         source = open_source(model, on_bytes=on_scan.fetched)
         folder = output or Path(f"{source.origin.name}.mbom")
         done = verb.attest(
             source,
             folder,
-            created=created(),
+            created=clock.created(),
             signer=signer,
             measure=None
             if no_behaviour
@@ -149,6 +138,7 @@ def attest(
                 resume=resume,
                 progress=on_measure,
                 time_limit=time_limit,
+                until=until,
             ),
             author=stands_behind,
             bases=compared_with,
@@ -156,6 +146,7 @@ def attest(
             spec=spec,
             everything=everything,
             force=force,
+            journals=None if no_cache else folders.journals(),
             on_scan=on_scan,
             on_survey=lambda survey: headline(display, survey),
         )

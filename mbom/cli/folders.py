@@ -1,4 +1,4 @@
-"""Where the program keeps what belongs to its user: keys, and what an interrupted measurement came to.
+"""Where the program keeps what belongs to its user: keys, and what interrupted runs came to.
 
 The places are those of the XDG Base Directory specification.
 """
@@ -15,6 +15,11 @@ def configuration() -> Path:
 def states() -> Path:
     """Return mbom's folder for interrupted measurements, which can be deleted at any time."""
     return _base("XDG_CACHE_HOME", ".cache") / "measure"
+
+
+def journals() -> Path:
+    """Return mbom's folder for what interrupted attestations have hashed, which can be deleted at any time."""
+    return _base("XDG_CACHE_HOME", ".cache") / "attest"
 
 
 def _base(variable: str, default: str) -> Path:

@@ -1,6 +1,7 @@
 """`mbom measure`."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -60,16 +61,17 @@ def measure(
         raise EngineError(missing)
     display = Display(quiet=quiet)
     what = "the checkpoint on the fixed prompts" if nonce is None else f"the checkpoint under the challenge {nonce!r}"
-    run = engine.Measurement(
-        device=device,
-        challenge=nonce,
-        sensitivity=sensitivity,
-        deployed=deployed,
-        states=folders.states(),
-        resume=resume,
-        time_limit=time_limit,
-    )
-    with display.scanning() as on_scan:
+    with display.scanning() as on_scan, ExitStack() as until:
+        run = engine.Measurement(
+            device=device,
+            challenge=nonce,
+            sensitivity=sensitivity,
+            deployed=deployed,
+            states=folders.states(),
+            resume=resume,
+            time_limit=time_limit,
+            until=until,
+        )
         source = open_source(checkpoint, on_bytes=on_scan.fetched)
         folder = output or Path(f"{source.origin.name}.record")
         done = verb.measure(

@@ -43,6 +43,13 @@ def headline(display: Display, survey: Survey) -> None:
     if origin.kind == "hub":
         display.fact("fetched", f"{weight}   {len(inventory.files)} files, every digest as advertised{left_out}")
     display.fact("hashed", f"{weight}   {len(inventory.files)} files, {len(inventory.tensors)} tensors")
+    if survey.reused:
+        again = size(sum(file.size for file in inventory.files if file.name in survey.reused))
+        display.fact(
+            "reused",
+            f"{again}   {len(survey.reused)} files hashed by the interrupted run, their size, times and inode the same "
+            "since; --no-cache hashes them again",
+        )
     for finding in inventory.findings:
         display.fact(finding.severity, f"{finding.path}: {finding.detail} [{finding.id}]")
 

@@ -10,7 +10,7 @@ import click
 from mbom import bundle as bundles
 from mbom import engine
 from mbom import verify as verb
-from mbom.cli import folders, options, signatures, trust
+from mbom.cli import clock, folders, options, signatures, trust
 from mbom.cli.console import Display
 from mbom.cli.summary import Announced
 from mbom.digest import GIT_HEX
@@ -188,10 +188,11 @@ def _expectation(repo: str | None, revision: str | None, min_time: str | None) -
     """
     if revision is not None and GIT_HEX.fullmatch(revision) is None:
         raise UsageError(f"--revision is {revision!r}, it must be a full commit of 40 lower-case hex digits")
-    earliest = None
+    earliest, latest = None, None
     if min_time is not None:
+        latest = clock.latest()
         try:
             earliest = datetime.strptime(min_time, "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError as error:
             raise UsageError(f"--min-time is {min_time!r}, it must be a date such as 2026-11-02") from error
-    return verb.Expectation(repo=repo, revision=revision, min_time=earliest)
+    return verb.Expectation(repo=repo, revision=revision, min_time=earliest, max_time=latest)

@@ -4,11 +4,12 @@ This package is the only importer of torch and transformers, and only inside the
 asking whether the extra is installed, takes neither.
 """
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -24,8 +25,9 @@ from mbom.engine import process
 from mbom.engine.budget import Budget, available_memory
 from mbom.engine.reporting import MeasureProgress
 from mbom.engine.sidefiles import configuration, content, vocabulary
-from mbom.errors import EngineError, FormatError
+from mbom.errors import BusyError, EngineError, FormatError, StorageError
 from mbom.inventory.record import Inventory
+from mbom.storage import locks
 from mbom.strictjson import Fields, Json
 
 __all__ = ["TRANSFORMERS", "Device", "Measure", "MeasureProgress", "Measurement", "available", "measure"]
@@ -58,6 +60,7 @@ class Measurement:
     deployed: str | None = None
     progress: Callable[[MeasureProgress], None] | None = None
     time_limit: float | None = None
+    until: contextlib.ExitStack | None = None
 
     def __call__(self, files: Mapping[str, Path], inventory: Inventory) -> Record:
         """Measure a checkpoint."""
@@ -72,6 +75,7 @@ class Measurement:
             deployed=self.deployed,
             progress=self.progress,
             time_limit=self.time_limit,
+            until=self.until,
         )
 
 
@@ -98,6 +102,7 @@ def measure(
     deployed: str | None = None,
     progress: Callable[[MeasureProgress], None] | None = None,
     time_limit: float | None = None,
+    until: contextlib.ExitStack | None = None,
 ) -> Record:
     """Run a checkpoint on the fixed prompts in a child process and return what it computed.
 
@@ -113,6 +118,8 @@ def measure(
             ``mbom.engine.deployed``. Where that cannot be done, the record says why.
         progress: called after each step, and now and then within one.
         time_limit: seconds that the pass may take, beginning with the rendered prompts.
+        until: what ends when the record is where it belongs; when that ends badly, what was measured is kept for
+            ``resume``. None stands for the return of this function.
 
     Raises:
         EngineError: when the extra is missing, or the model cannot be run here: not its kind, not in this memory, not
@@ -142,6 +149,7 @@ def measure(
         resume=resume,
         progress=progress,
         time_limit=time_limit,
+        until=until,
     )
     if deployed is not None:
         told = _deployed(files, inventory, record, dtype=deployed, device=device, time_limit=time_limit)
@@ -202,12 +210,13 @@ def run_prompts(
     interval: float = STATE_INTERVAL,
     progress: Callable[[MeasureProgress], None] | None,
     time_limit: float | None = None,
+    until: contextlib.ExitStack | None = None,
 ) -> Record:
     """Run a checkpoint on rendered prompts in a child process, and read its record as strictly as a stranger's."""
     config, width = configuration(files, inventory), max((len(prompt.token_ids) for prompt in prompts), default=0)
     takes = Budget.of(inventory.tensors, config, prompts=len(prompts), width=width)
-    kept: Path | None = None
-    with tempfile.TemporaryDirectory(prefix="mbom-") as name:
+    with contextlib.ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="mbom-"))
         folder = Path(name)
         (folder / "inventory.json").write_bytes(inventory.to_bytes())
         request: dict[str, Json] = {
@@ -223,37 +232,61 @@ def run_prompts(
             "safetensors": str(folder / NUMBERS_NAME),
         }
         if states is not None:
-            kept = _state(states, request, inventory, resume=resume)
-            request["state"] = {"folder": str(kept.absolute()), "interval": interval}
+            kept = (until or stack).enter_context(_state(states, request, inventory, resume=resume))
+            if kept is not None:
+                request["state"] = {"folder": str(kept.absolute()), "interval": interval}
         limits = process.Limits(wall_seconds=time_limit, cpu_seconds=takes.cpu_seconds, file_bytes=FILE_LIMIT)
         process.run("measure", request, limits=limits, progress=lambda report: _hear(report, progress))
         record = Record.from_bytes(content(folder / JSON_NAME, JSON_LIMIT), content(folder / NUMBERS_NAME, SIZE_LIMIT))
-    if (record.model_digest, record.challenge, record.prompts) != (inventory.digest, challenge, prompts):
-        raise EngineError("the measure process returned a record of another checkpoint or of other prompts")
-    if kept is not None:
-        shutil.rmtree(kept, ignore_errors=True)
+        if (record.model_digest, record.challenge, record.prompts) != (inventory.digest, challenge, prompts):
+            raise EngineError("the measure process returned a record of another checkpoint or of other prompts")
     return record
 
 
-def _state(states: Path, request: dict[str, Json], inventory: Inventory, *, resume: bool) -> Path:
-    """Return the folder for the state of a request, emptied unless an earlier run is to be gone on with.
+@contextlib.contextmanager
+def _state(states: Path, request: dict[str, Json], inventory: Inventory, *, resume: bool) -> Iterator[Path | None]:
+    """Yield the folder for the state of a request, emptied unless an earlier run is to be gone on with.
 
-    Its name is a digest of all that the numbers depend on, so that a state is never taken up by another request.
+    Its name is a digest of all that the numbers depend on, so that a state is never taken up by another request. It is
+    deleted when the block ends well. While one run has it, another of the same request gets None and keeps no state.
 
     Raises:
+        BusyError: when another run has the state that this one is to go on from.
         EngineError: when it cannot be made.
     """
     identity: dict[str, Json] = {name: request[name] for name in ("prompts", "challenge", "sensitivity", "device")}
     versions: dict[str, Json] = {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
     identity |= {"inventory": sha256(inventory.to_bytes()), "mbom": __version__, "versions": versions}
     folder = states / sha256(strictjson.canonical(identity))
+    with contextlib.ExitStack() as stack:
+        if not _held(stack, folder, wanted=resume):
+            yield None
+            return
+        try:
+            if not resume and folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise EngineError(f"{folder}: no place for the state of the measurement: {error.strerror}") from error
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _held(stack: contextlib.ExitStack, folder: Path, *, wanted: bool) -> bool:
+    """Lock the folder of a state until ``stack`` ends; return False when another run has it and that is no matter."""
+    busy = f"{folder}: another run is measuring the same, and goes on from there itself; measure without --resume"
     try:
-        if not resume and folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stack.enter_context(locks.held(folder.with_suffix(".lock"), busy=busy))
+    except BusyError:
+        if wanted:
+            raise
+        return False
     except OSError as error:
         raise EngineError(f"{folder}: no place for the state of the measurement: {error.strerror}") from error
-    return folder
+    except StorageError as error:
+        raise EngineError(f"no place for the state of the measurement: {error}") from error
+    return True
 
 
 def _entry(prompt: Prompt) -> dict[str, Json]:

@@ -8,7 +8,6 @@ A folder holds ``state.json``, written last and in one step, and the file of num
 of, so that a crash leaves the state before or the state after.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,7 @@ from mbom.engine.sketch import Change, Sketches
 from mbom.engine.stream import Done, StreamedModel
 from mbom.engine.taps import Choice, Taps
 from mbom.errors import EngineError, FormatError
+from mbom.storage import files
 from mbom.strictjson import Fields, Json
 
 SCHEMA = "urn:mbom:measure-state:v1"
@@ -81,10 +81,10 @@ class State:
             "numbers": sha256(numbers),
         }
         try:
-            _write(self.folder / name, numbers)
-            _write(self.folder / JSON_NAME, strictjson.pretty(document))
-            for path in self.folder.glob("*.safetensors"):
-                if path.name != name:
+            files.write(self.folder / name, numbers, replace=True)
+            files.write(self.folder / JSON_NAME, strictjson.pretty(document), replace=True)
+            for path in self.folder.iterdir():  # the state before, and what a killed process did not finish
+                if path.name not in (name, JSON_NAME):
                     path.unlink()
         except OSError as error:
             raise EngineError(f"{self.folder}: the state cannot be kept: {error.strerror}") from error
@@ -209,13 +209,3 @@ def _taken(arrays: dict[str, Array], name: str) -> Array:
 def _dumped(arrays: Mapping[str, Array]) -> bytes:
     kinds = {np.dtype(numpy): name for name, numpy in DTYPES.items()}
     return tensorfile.dump({name: (kinds[array.dtype], array.shape, array.tobytes()) for name, array in arrays.items()})
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file in one step: it is there whole, or not at all."""
-    new = path.with_name(f".{path.name}.new")
-    with new.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)

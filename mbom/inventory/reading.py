@@ -17,8 +17,10 @@ from pathlib import Path
 from blake3 import blake3
 from safetensors import SafetensorError, safe_open
 
+from mbom.digest import sha256
 from mbom.errors import ChangedError, FormatError, RefusedError, StorageError
 from mbom.inventory.executables import Contents, contents
+from mbom.inventory.identity import Identity
 from mbom.inventory.views import FileView
 from mbom.source import LocalFile
 from mbom.tensorfile import PREFIX, Header, TensorInfo, header_length, parse_header
@@ -28,7 +30,7 @@ from mbom.tensorfile import PREFIX, Header, TensorInfo, header_length, parse_hea
 CHUNK = 1 << 20
 HEAD = 512  # bytes kept of every file, to tell pointers, web pages and pickles by how they begin
 
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +38,22 @@ class Reading:
     """What one pass over a file found.
 
     ``header`` and ``blake3`` (one digest for each tensor of the header, in its order) are filled for a safetensors
-    file that was read as such, or ``malformed`` says why not; ``disagreement`` says how the safetensors library reads
-    the header otherwise. ``git_blob`` and ``content`` are filled where they were asked for; ``head`` is how the file
-    begins. ``contents`` says what the file could make a reader run, and is empty for sound safetensors.
+    file that was read as such, or ``malformed`` says why not; ``header_sha256`` is over the header's bytes with the
+    eight before it, and ``disagreement`` says how the safetensors library reads them otherwise. ``git_blob`` and
+    ``content`` are filled where they were asked for; ``head`` is how the file begins. ``contents`` says what the file
+    could make a reader run, and is empty for sound safetensors.
     """
 
     name: str
     path: Path
+    identity: Identity
     size: int
     sha256: str
     head: bytes
     git_blob: str | None = None
     content: bytes | None = None
     header: Header | None = None
+    header_sha256: str | None = None
     blake3: tuple[str, ...] = ()
     malformed: str | None = None
     disagreement: str | None = None
@@ -66,11 +71,11 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
 
     Raises:
         RefusedError: when it is a link, a device, a pipe.
-        ChangedError: when its size, time or inode changes while it is read.
+        ChangedError: when it is written to, truncated, extended, replaced or removed while it is read.
         StorageError: when the system cannot read it.
     """
     try:
-        descriptor = os.open(local.path, _FLAGS)
+        descriptor = os.open(local.path, FLAGS)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise RefusedError(f"{local.name}: a symbolic link; mbom reads regular files only") from error
@@ -80,11 +85,11 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
         if not stat.S_ISREG(before.st_mode):
             raise RefusedError(f"{local.name}: not a regular file; mbom reads regular files only")
         stream = _Stream(descriptor, before.st_size, git=local.advertised.git_blob is not None, keep=keep, tick=tick)
-        header, malformed, disagreement = None, None, None
+        header, front, malformed, differs = None, None, None, None
         if tensors:
             try:
-                header = _header(stream, local.name)
-                disagreement = _disagreement(local.path, header)
+                header, front = _header(stream, local.name)
+                differs = disagreement(local.path, header)
             except FormatError as error:
                 malformed = str(error)
         digests = stream.rest(header.tensors if header is not None else ())
@@ -94,26 +99,41 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
         raise StorageError(f"{local.name}: cannot be read: {error.strerror}") from error
     finally:
         os.close(descriptor)
-    if _identity(before) != _identity(after) or stream.position != before.st_size:
-        raise ChangedError(f"{local.name}: changed while it was read; stop whatever writes to it and try again")
+    _refuse_change(local, before, after, stream.position)
     return Reading(
         name=local.name,
         path=local.path,
+        identity=Identity.of(before),
         size=before.st_size,
         sha256=stream.sha256.hexdigest(),
         head=bytes(stream.head),
         git_blob=stream.sha1.hexdigest() if stream.sha1 is not None else None,
         content=bytes(stream.content) if stream.content is not None else None,
         header=header,
+        header_sha256=front,
         blake3=digests,
         malformed=malformed,
-        disagreement=disagreement,
+        disagreement=differs,
         contents=found,
     )
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+def _refuse_change(local: LocalFile, before: os.stat_result, after: os.stat_result, position: int) -> None:
+    """Compare the file at the end with what it was, and its name with the file.
+
+    Raises:
+        ChangedError: when anything is different.
+    """
+    try:
+        change = Identity.of(after).change(Identity.of(os.lstat(local.path)))
+    except OSError:
+        change = "removed"
+    # What happened to the file itself says more than that its name means another one.
+    change = Identity.of(before).change(Identity.of(after)) if change is None else change
+    if change is None and position != before.st_size:
+        change = f"cut off at byte {position} of {before.st_size}"
+    if change is not None:
+        raise ChangedError(f"{local.name}: {change} while it was read; stop whatever writes there and try again")
 
 
 class _Stream:
@@ -169,18 +189,19 @@ class _Stream:
         return tuple(digests)
 
 
-def _header(stream: _Stream, name: str) -> Header:
-    """Take the header from the front of the stream.
+def _header(stream: _Stream, name: str) -> tuple[Header, str]:
+    """Take the header from the front of the stream; return it with the SHA-256 of its bytes.
 
     Raises:
         FormatError: as ``parse_header``.
     """
     size = stream.size
     prefix = stream.exactly(PREFIX)
-    return parse_header(prefix + stream.exactly(header_length(prefix, size, name)), size, name)
+    front = prefix + stream.exactly(header_length(prefix, size, name))
+    return parse_header(front, size, name), sha256(front)
 
 
-def _disagreement(path: Path, header: Header) -> str | None:
+def disagreement(path: Path, header: Header) -> str | None:
     """Compare a header with the table that the safetensors library reads; return how they differ, None if equal.
 
     The library opens the file a second time, so its word is an opinion on our parser, and no digest rests on it.

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,7 +14,9 @@ from mbom.errors import RefusedError, SourceError
 from mbom.inventory.content import content_findings, executable_findings
 from mbom.inventory.executables import Contents
 from mbom.inventory.findings import finding, ordered
+from mbom.inventory.identity import Identity
 from mbom.inventory.index import INDEX_FILE, Index, closure
+from mbom.inventory.journal import Journal
 from mbom.inventory.reading import Reading, read
 from mbom.inventory.record import DeclaredFile, FileRecord, Inventory, TensorRecord, is_path
 from mbom.inventory.roles import CODE, OTHER, WEIGHTS, role
@@ -47,13 +50,16 @@ class Scan:
     ``paths`` says where each file that was read lies. ``side`` holds the bytes of configuration, index, tokenizer,
     chat template, card, licence and policy files, taken from the same read that was hashed; a file beyond
     ``SIDE_LIMIT``, or beyond ``SIDE_TOTAL`` when those at the root are counted first, is not there. ``contents`` says
-    what files could make a reader run, for those of which there is anything to say.
+    what files could make a reader run, for those of which there is anything to say. ``identities`` tells which file it
+    was that was read, and ``reused`` names those that were read by an earlier run of the same attestation.
     """
 
     inventory: Inventory
     paths: Mapping[str, Path]
     side: Mapping[str, bytes]
     contents: Mapping[str, Contents] = field(default_factory=dict)
+    identities: Mapping[str, Identity] = field(default_factory=dict)
+    reused: tuple[str, ...] = ()
 
 
 def scan(
@@ -62,6 +68,7 @@ def scan(
     everything: bool = False,
     threads: int = THREADS,
     progress: Callable[[ScanProgress], None] | None = None,
+    journal: Journal | None = None,
 ) -> Scan:
     """Fetch a checkpoint and read every byte of it once.
 
@@ -74,6 +81,7 @@ def scan(
         everything: fetch other weight sets from the hub too.
         threads: how many files are read at once.
         progress: called after every chunk, from one thread at a time, though not always the same.
+        journal: what an interrupted run has read already, and where this one notes what it reads.
 
     Raises:
         RefusedError: when a file is not what the source advertised, twice, or its name cannot be recorded.
@@ -84,7 +92,7 @@ def scan(
     for name in listing:
         if not is_path(name):
             raise RefusedError(f"{name[:200]!r}: a file name that is no plain printable path; rename it")
-    reader = _Reader(source, threads=threads, kept=kept(listing.values()), progress=progress)
+    reader = _Reader(source, threads=threads, kept=kept(listing.values()), progress=progress, journal=journal)
     readings = reader.read([listing[name] for name in listing if role(name) != WEIGHTS], "files", tensors=())
     side = {name: reading.content for name, reading in readings.items() if reading.content is not None}
     selection = select(tuple(listing.values()), side.get(INDEX_FILE), side.get(MODEL_CONFIG))
@@ -100,6 +108,8 @@ def scan(
         paths={name: readings[name].path for name in sorted(readings)},
         side={name: side[name] for name in sorted(side)},
         contents=_contents(readings),
+        identities={name: readings[name].identity for name in sorted(readings)},
+        reused=tuple(sorted(journal.reused)) if journal is not None else (),
     )
 
 
@@ -118,12 +128,19 @@ class _Reader:
     """Reads files as they arrive, several at a time, and holds the source to what it advertised."""
 
     def __init__(
-        self, source: Source, *, threads: int, kept: Collection[str], progress: Callable[[ScanProgress], None] | None
+        self,
+        source: Source,
+        *,
+        threads: int,
+        kept: Collection[str],
+        progress: Callable[[ScanProgress], None] | None,
+        journal: Journal | None,
     ) -> None:
         self._source = source
         self._threads = threads
         self._kept = kept
         self._progress = progress
+        self._journal = journal
 
     def read(self, files: Sequence[Advertised], phase: Phase, *, tensors: Collection[str]) -> dict[str, Reading]:
         """Fetch and read ``files``, those in ``tensors`` as safetensors, and return the readings by name."""
@@ -133,7 +150,7 @@ class _Reader:
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="mbom-read")
         try:
             for local in self._source.fetch([file.name for file in files]):
-                pending.append((local, pool.submit(self._one, local, meter, tensors)))  # noqa: PERF401 - arrives slowly
+                pending.append((local, pool.submit(self._told, local, meter, tensors)))  # noqa: PERF401 - arrives slowly
             for local, future in pending:
                 readings[local.name] = self._settled(local, future.result(), meter, tensors)
         finally:
@@ -142,6 +159,20 @@ class _Reader:
         if missing := [file.name for file in files if file.name not in readings]:
             raise SourceError(f"{missing[0]}: listed by the source, and not delivered")
         return readings
+
+    def _told(self, local: LocalFile, meter: "_Meter", tensors: Collection[str]) -> Reading:
+        """Return what the journal tells of a file, or else read it and note that."""
+        if self._journal is None or local.name not in tensors:
+            return self._one(local, meter, tensors)
+        reading = self._journal.recall(local)
+        if reading is not None:
+            meter.tick(local.name, reading.size)
+            meter.done(local.name)
+            return reading
+        opened = time.time_ns()
+        reading = self._one(local, meter, tensors)
+        self._journal.note(reading, opened_ns=opened)
+        return reading
 
     def _one(self, local: LocalFile, meter: "_Meter", tensors: Collection[str]) -> Reading:
         reading = read(

@@ -1,7 +1,6 @@
 """Key files: a private key that only its owner can read, and the public half beside it."""
 
 import os
-import secrets
 import shlex
 import stat
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mbom.errors import AccessError, KeyFileError, StorageError, UsageError
 from mbom.signing.keys import CURVES, KEY_FILE_LIMIT, PublicKey, supported
+from mbom.storage import files
 
 DEFAULT_NAME = "key.pem"
 PASSWORD_LIMIT = 1023  # bytes; OpenSSL takes no more
@@ -74,6 +74,7 @@ def default_key(folder: Path) -> tuple[Path, bool]:
     """
     path = folder / DEFAULT_NAME
     if os.path.lexists(path):
+        _complete(path)
         return path, False
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,6 +87,28 @@ def default_key(folder: Path) -> tuple[Path, bool]:
             raise
         return path, False
     return path, True
+
+
+def _complete(private: Path) -> None:
+    """Write the public half that a killed process did not come to write, where that takes no password.
+
+    Raises:
+        KeyFileError: when the private key cannot be used.
+        StorageError: when the file cannot be written.
+    """
+    public = public_path(private)
+    if os.path.lexists(public):
+        return
+    try:
+        half = PublicKey(load_private(private).public_key()).pem
+    except AccessError:
+        return
+    try:
+        files.write(public, half, replace=False, mode=0o644)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StorageError(f"{public}: cannot be written: {error.strerror}") from error
 
 
 def load_private(path: Path, password: Callable[[], bytes] | None = None) -> ec.EllipticCurvePrivateKey:
@@ -126,17 +149,12 @@ def publish_public(path: Path, key: PublicKey) -> None:
         KeyFileError: when the file exists.
         StorageError: when it cannot be written.
     """
-    if os.path.lexists(path):
-        raise _taken(path)
-    written: list[Path] = []
     try:
-        _name(_write(path, key.pem, 0o644, written), path)
-        _sync(path.parent)
+        files.write(path, key.pem, replace=False, mode=0o644)
+    except FileExistsError as error:
+        raise _taken(path) from error
     except OSError as error:
         raise StorageError(f"{path}: the key cannot be written: {error.strerror}") from error
-    finally:
-        for temporary in written:
-            temporary.unlink(missing_ok=True)
 
 
 def _decrypt(path: Path, data: bytes, password: Callable[[], bytes] | None) -> object:
@@ -213,14 +231,16 @@ def _publish(private: Path, secret: bytes, public: Path, half: bytes) -> None:
     written: list[Path] = []
     try:
         for path, data, mode in ((private, secret, 0o600), (public, half, 0o644)):
-            _write(path, data, mode, written)
+            written.append(files.draft(path, data, mode=mode))
         _name(written[0], private)
         try:
             _name(written[1], public)
         except (KeyFileError, OSError):
-            private.unlink()  # made a moment ago, by this call
-            raise
-        _sync(private.parent)
+            # Another process may have completed the pair meanwhile (``_complete``).
+            if not (public.is_file() and public.read_bytes() == half):
+                private.unlink()  # made a moment ago, by this call
+                raise
+        files.sync_folder(private.parent)
     except OSError as error:
         raise StorageError(f"{private}: the key cannot be written: {error.strerror}") from error
     finally:
@@ -228,29 +248,8 @@ def _publish(private: Path, secret: bytes, public: Path, half: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _write(path: Path, data: bytes, mode: int, written: list[Path]) -> Path:
-    """Write a temporary file beside ``path``, and note it in ``written`` for whoever cleans up."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-    written.append(temporary)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    return temporary
-
-
 def _name(temporary: Path, path: Path) -> None:
-    # link, unlike rename, fails when the name is taken.
     try:
-        os.link(temporary, path)
+        files.name(temporary, path)
     except FileExistsError as error:
         raise _taken(path) from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,11 +10,15 @@ from mbom.source import Source
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """What the caller demands of the model and of the age of its attestation; None where nothing is demanded."""
+    """What the caller demands of the model and of the age of its attestation; None where nothing is demanded.
+
+    ``max_time`` is how late it can have been made, by the caller's own clock: one from the future has no age.
+    """
 
     repo: str | None = None
     revision: str | None = None
     min_time: datetime | None = None
+    max_time: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

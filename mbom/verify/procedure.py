@@ -377,6 +377,11 @@ class Procedure:
             raise RefusedError(
                 f"the statement was made {format_time(made)}, demanded was {format_time(expected.min_time)} or later"
             )
+        if expected.max_time is not None and attestation.time > expected.max_time:
+            raise RefusedError(
+                f"the statement says that it was made {format_time(attestation.time)}, which is after "
+                f"{format_time(expected.max_time)}: the clock there or here is wrong, so that its age is unknown"
+            )
         return f"{origin.repo or origin.name}@{origin.revision or attestation.model_digest[:12]}"
 
     # ---- 12 ----

@@ -117,5 +117,5 @@ def test_an_interrupted_measurement_leaves_nothing(home: Path, tmp_path: Path, n
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (130, ""), errors
-    assert "interrupted; nothing was written" in errors
+    assert "interrupted; nothing is left half-written" in errors
     assert not names(out), "something was left behind"

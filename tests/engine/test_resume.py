@@ -1,3 +1,4 @@
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from mbom.behaviour.prompts import Prompt, seeded
 from mbom.behaviour.record import Record
 from mbom.engine import run, stock
 from mbom.engine.state import JSON_NAME, State
-from mbom.errors import EngineError
+from mbom.errors import BusyError, EngineError
 from mbom.strictjson import Json
 
 NOT_RESUMED = {"gemma4", "gemma4_text", "glm_moe_dsa"}  # layers share keys and values, or the choice of keys
@@ -176,6 +177,58 @@ def test_a_state_is_not_taken_up_unless_that_is_asked_for(tmp_path: Path) -> Non
         through_processes(model, tmp_path / "states", resume=False, stop=2)
     _, reports = through_processes(model, tmp_path / "states", resume=False)
     assert reports[0].done == 0
+
+
+def test_of_two_runs_that_measure_the_same_one_keeps_the_state_and_the_other_can_wait_or_do_without(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "model").mkdir()
+    states = tmp_path / "states"
+    model = tinymodels.build("llama", tmp_path / "model")
+    seen: list[Record] = []
+
+    def meanwhile(report: engine.MeasureProgress) -> None:
+        if (report.phase, report.done) == ("layer", 2) and not seen:
+            with pytest.raises(BusyError, match="another run is measuring the same"):
+                through_processes(model, states, resume=True)
+            held = sorted(states.iterdir())
+            seen.append(through_processes(model, states, resume=False)[0])
+            assert sorted(states.iterdir()) == held, "the second run touched the state of the first"
+
+    first = engine.run_prompts(
+        model.files, model.inventory(), seeded(256), device="cpu", states=states, interval=0.0, progress=meanwhile
+    )
+    assert seen == [first]
+    assert list(states.iterdir()) == []
+
+
+def test_what_was_measured_is_kept_until_the_record_is_where_it_belongs(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    states = tmp_path / "states"
+    model = tinymodels.build("llama", tmp_path / "model")
+    reports: list[engine.MeasureProgress] = []
+
+    def run(until: contextlib.ExitStack, *, resume: bool) -> Record:
+        return engine.run_prompts(
+            model.files, model.inventory(), seeded(256), device="cpu", states=states, resume=resume, interval=0.0,
+            progress=reports.append, until=until,
+        )  # fmt: skip
+
+    records: list[Record] = []
+
+    def fail() -> None:
+        with contextlib.ExitStack() as until:
+            records.append(run(until, resume=False))
+            raise OSError("the disk is full when the bundle is written")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert [path.suffix for path in states.iterdir()] == [""], "the state, and no lock on it"
+    reports.clear()
+    with contextlib.ExitStack() as until:
+        assert run(until, resume=True) == records[0]
+    assert reports[0].done > 0
+    assert list(states.iterdir()) == []
 
 
 def test_a_state_of_other_weights_is_another_state(tmp_path: Path) -> None:

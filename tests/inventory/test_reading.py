@@ -137,7 +137,45 @@ def rewritten_in_place(path: Path) -> None:
         file.write(b"evil")
 
 
-@pytest.mark.parametrize("change", [touched_with_another_time, grown, truncated, rewritten_in_place])
+def rewritten_and_dated_back(path: Path) -> None:
+    before = path.stat()
+    rewritten_in_place(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replaced_by_an_equal_file(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    os.utime(other, ns=(5, 5))
+    other.replace(path)
+
+
+def replaced_by_a_link(path: Path) -> None:
+    path.symlink_to(path.rename(path.with_name("other")))
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def closed_to_everybody(path: Path) -> None:
+    path.chmod(0)
+
+
+CHANGES: dict[Callable[[Path], None], str] = {
+    touched_with_another_time: "written to",
+    grown: "extended from",
+    truncated: f"truncated from .* to {CHUNK} bytes",
+    rewritten_in_place: "written to",
+    rewritten_and_dated_back: "written to",
+    replaced_by_an_equal_file: "replaced by another file",
+    replaced_by_a_link: "replaced by another file",
+    removed: "removed",
+    closed_to_everybody: "written to, or given other properties,",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path, change: Callable[[Path], None]) -> None:
     path = written(tmp_path, {"w": ("U8", (5 * CHUNK,), bytes(5 * CHUNK))})
     os.utime(path, ns=(5, 5))  # so that a change within one tick of the clock shows
@@ -148,7 +186,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path, change
         if len(ticks) == 3:
             change(path)
 
-    with pytest.raises(ChangedError, match=r"model\.safetensors: changed while it was read"):
+    with pytest.raises(ChangedError, match=rf"model\.safetensors: {CHANGES[change]}.* while it was read"):
         read(at(path), tensors=True, keep=False, tick=tick)
 
 

@@ -268,6 +268,37 @@ def test_the_default_key_is_made_once_in_a_private_folder(tmp_path: Path) -> Non
     assert load_public(public_path(path)).pem == LocalSigner.load(path).public_key.pem
 
 
+def test_a_public_half_that_a_killed_process_did_not_write_is_written_by_the_next(tmp_path: Path) -> None:
+    private, _ = default_key(tmp_path / "mbom")
+    half = public_path(private).read_bytes()
+    public_path(private).unlink()
+    assert default_key(tmp_path / "mbom") == (private, False)
+    assert public_path(private).read_bytes() == half
+    assert sorted(path.name for path in private.parent.iterdir()) == ["key.pem", "key.pub"]
+
+
+def test_the_public_half_of_an_encrypted_key_waits_for_its_owner(tmp_path: Path) -> None:
+    (tmp_path / "mbom").mkdir()
+    generate(tmp_path / "mbom" / "key.pem", password=b"correct horse")
+    (tmp_path / "mbom" / "key.pub").unlink()
+    assert default_key(tmp_path / "mbom") == (tmp_path / "mbom" / "key.pem", False)
+    assert not (tmp_path / "mbom" / "key.pub").exists()
+
+
+def test_a_pair_that_another_process_completed_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def completing(source: Path, target: Path) -> None:
+        link(source, target)
+        if target.name == "key.pem":  # the other process comes between the two names
+            default_key(tmp_path)
+
+    monkeypatch.setattr(os, "link", completing)
+    public = generate(tmp_path / "key.pem")
+    assert (tmp_path / "key.pub").read_bytes() == public.pem
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.pem", "key.pub"]
+
+
 def test_many_first_uses_at_once_make_one_key(tmp_path: Path) -> None:
     for attempt in range(5):
         folder = tmp_path / str(attempt)

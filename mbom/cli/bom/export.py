@@ -9,8 +9,8 @@ from mbom.bom.format.reading import read_document
 from mbom.bom.format.spec16 import DROPPED, REWRITTEN, to_1_6
 from mbom.bom.spdx import export_spdx
 from mbom.cli import options
-from mbom.cli.bom.writing import write
 from mbom.cli.console import Display, shown
+from mbom.cli.output import save
 from mbom.errors import UsageError
 from mbom.strictjson import Json
 
@@ -39,8 +39,7 @@ def export(*, bom: Path, output: Path, spec: str | None, spdx: bool, force: bool
         raise UsageError("one form is exported at a time, and none was named or two; give --spec 1.6 or --spdx")
     data, document = read_document(bom)
     converted = None if spdx else to_1_6(document)
-    written = export_spdx(document, data) if converted is None else strictjson.pretty(converted)
-    write(output, written, force=force)
+    save(output, export_spdx(document, data) if converted is None else strictjson.pretty(converted), force=force)
     if converted is not None:
         _tell_losses(display, converted)
     display.data(shown(output))

@@ -7,8 +7,8 @@ import click
 from mbom.bom.coverage.form import gpai_form
 from mbom.bom.format.reading import read_document
 from mbom.cli import options
-from mbom.cli.bom.writing import write
 from mbom.cli.console import Display, shown
+from mbom.cli.output import save
 from mbom.errors import UsageError
 
 
@@ -35,5 +35,5 @@ def form_command(*, bom: Path, gpai: bool, output: Path | None, force: bool, qui
     if output is None:
         display.data(text)
         return
-    write(output, text.encode(), force=force)
+    save(output, text.encode(), force=force)
     display.line(f"{shown(output)}: to be completed and signed by the provider")

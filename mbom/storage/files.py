@@ -1,0 +1,97 @@
+"""One file, written whole and flushed to the disk before it gets its name."""
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def write(path: Path, data: bytes, *, replace: bool, mode: int = 0o666) -> None:
+    """Write a file in one step: whoever opens ``path`` sees what was there before, or all of ``data``.
+
+    What cannot be replaced by a rename is written to directly: a device or a pipe, such as ``/dev/stdout``. A link is
+    followed, and the file that it means is replaced.
+
+    Args:
+        path: the file.
+        data: its content.
+        replace: whether a file that is there gives way; it hands on its permissions.
+        mode: permissions of a file that is not there yet, less the umask.
+
+    Raises:
+        FileExistsError: when something is there and ``replace`` is not given.
+        OSError: when the system does not allow it; nothing is left behind.
+    """
+    there = path.stat() if replace and path.exists() else None
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        with path.open("wb") as file:
+            file.write(data)
+        return
+    if replace and path.is_symlink():
+        path = Path(os.path.realpath(path))
+    temporary = draft(path, data, mode=mode)
+    try:
+        if there is not None:
+            temporary.chmod(stat.S_IMODE(there.st_mode))
+        if replace:
+            temporary.replace(path)
+        else:
+            name(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def draft(path: Path, data: bytes, *, mode: int) -> Path:
+    """Write ``data`` to a hidden file of its own beside ``path``, and return its name.
+
+    Raises:
+        OSError: when the system does not allow it; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    create(temporary, data, mode=mode)
+    return temporary
+
+
+def create(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Write a file that is not there yet and flush it to the disk, under its own name from the start.
+
+    Raises:
+        OSError: when the system does not allow it; nothing is left behind.
+    """
+    descriptor = os.open(path, _CREATE, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def name(temporary: Path, path: Path) -> None:
+    """Give a file the name ``path`` as well, which must be free.
+
+    Raises:
+        FileExistsError: when it is not.
+        OSError: when the system does not allow it.
+    """
+    os.link(temporary, path)  # unlike a rename, a link fails when the name is taken
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names of a folder to the disk.
+
+    Raises:
+        OSError: when the system cannot.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
