@@ -19,6 +19,8 @@ from safetensors import SafetensorError, safe_open
 
 from mbom.errors import ChangedError, FormatError, RefusedError, StorageError
 from mbom.inventory.executables import Contents, contents
+from mbom.inventory.holes import check_holes
+from mbom.inventory.notfinite import Counter, NotFinite
 from mbom.inventory.views import FileView
 from mbom.source import LocalFile
 from mbom.tensorfile import PREFIX, Header, TensorInfo, header_length, parse_header
@@ -36,8 +38,9 @@ class Reading:
     """What one pass over a file found.
 
     ``header`` and ``blake3`` (one digest for each tensor of the header, in its order) are filled for a safetensors
-    file that was read as such, or ``malformed`` says why not; ``disagreement`` says how the safetensors library reads
-    the header otherwise. ``git_blob`` and ``content`` are filled where they were asked for; ``head`` is how the file
+    file that was read as such, or ``malformed`` says why not, and ``not_finite`` what each tensor holds beside numbers;
+    ``disagreement`` says how the safetensors library reads the header otherwise. ``links`` is how many names the file
+    has in its file system. ``git_blob`` and ``content`` are filled where they were asked for; ``head`` is how the file
     begins. ``contents`` says what the file could make a reader run, and is empty for sound safetensors.
     """
 
@@ -50,9 +53,11 @@ class Reading:
     content: bytes | None = None
     header: Header | None = None
     blake3: tuple[str, ...] = ()
+    not_finite: tuple[NotFinite, ...] = ()
     malformed: str | None = None
     disagreement: str | None = None
     contents: Contents = field(default_factory=Contents)
+    links: int = 1
 
 
 def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], None]) -> Reading:
@@ -65,7 +70,7 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
         tick: called with the number of bytes after every chunk; an exception from it ends the reading.
 
     Raises:
-        RefusedError: when it is a link, a device, a pipe.
+        RefusedError: when it is a link, a device, a pipe, or has holes where a gigabyte of data belongs.
         ChangedError: when its size, time or inode changes while it is read.
         StorageError: when the system cannot read it.
     """
@@ -79,6 +84,7 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise RefusedError(f"{local.name}: not a regular file; mbom reads regular files only")
+        check_holes(descriptor, before, local.name)
         stream = _Stream(descriptor, before.st_size, git=local.advertised.git_blob is not None, keep=keep, tick=tick)
         header, malformed, disagreement = None, None, None
         if tensors:
@@ -87,7 +93,7 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
                 disagreement = _disagreement(local.path, header)
             except FormatError as error:
                 malformed = str(error)
-        digests = stream.rest(header.tensors if header is not None else ())
+        digests, not_finite = stream.rest(header.tensors if header is not None else ())
         found = contents(FileView(descriptor, before.st_size), local.name) if header is None else Contents()
         after = os.fstat(descriptor)
     except OSError as error:
@@ -106,9 +112,11 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
         content=bytes(stream.content) if stream.content is not None else None,
         header=header,
         blake3=digests,
+        not_finite=not_finite,
         malformed=malformed,
         disagreement=disagreement,
         contents=found,
+        links=before.st_nlink,
     )
 
 
@@ -152,21 +160,33 @@ class _Stream:
             found += view
         return bytes(found)
 
-    def rest(self, tensors: Sequence[TensorInfo]) -> tuple[str, ...]:
-        """Read to the end, and return the BLAKE3 of each of ``tensors``, which tile the rest of the file."""
-        digests: list[str] = []
-        hasher = blake3()
+    def rest(self, tensors: Sequence[TensorInfo]) -> tuple[tuple[str, ...], tuple[NotFinite, ...]]:
+        """Read to the end, and return BLAKE3 and what is no number of each of ``tensors``, which tile the rest."""
+        done: list[_Tensor] = []
+        current = _Tensor(tensors[0].dtype) if tensors else None
         while view := self.chunk(CHUNK):
             start, end = self.position - len(view), self.position
-            while len(digests) < len(tensors) and tensors[len(digests)].end <= end:
-                tensor = tensors[len(digests)]
-                hasher.update(view[max(tensor.start - start, 0) : tensor.end - start])
-                digests.append(hasher.hexdigest())
-                hasher = blake3()
-            if len(digests) < len(tensors):
-                hasher.update(view[max(tensors[len(digests)].start - start, 0) :])
-        digests.extend(blake3().hexdigest() for _ in tensors[len(digests) :])  # empty tensors behind the last byte
-        return tuple(digests)
+            while current is not None and tensors[len(done)].end <= end:
+                tensor = tensors[len(done)]
+                current.update(view[max(tensor.start - start, 0) : tensor.end - start])
+                done.append(current)
+                current = _Tensor(tensors[len(done)].dtype) if len(done) < len(tensors) else None
+            if current is not None:
+                current.update(view[max(tensors[len(done)].start - start, 0) :])
+        done.extend(_Tensor(tensor.dtype) for tensor in tensors[len(done) :])  # empty tensors behind the last byte
+        return tuple(part.blake3.hexdigest() for part in done), tuple(part.counter.result() for part in done)
+
+
+class _Tensor:
+    """What is taken of one tensor's bytes."""
+
+    def __init__(self, dtype: str) -> None:
+        self.blake3 = blake3()
+        self.counter = Counter(dtype)
+
+    def update(self, data: memoryview) -> None:
+        self.blake3.update(data)
+        self.counter.update(data)
 
 
 def _header(stream: _Stream, name: str) -> Header:
