@@ -8,7 +8,8 @@ library accepts with the same table. It lies below the inventory because the beh
 import json
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mbom import strictjson
@@ -32,7 +33,10 @@ RANK_LIMIT = 8  # honest tensors have up to five dimensions
 DIMENSION_LIMIT = 1 << 48
 NAME_LIMIT = 1024  # characters; honest names have up to about a hundred
 _ELEMENTS_LIMIT = 1 << 64  # the library counts elements and bits in 64 bits
+BLANKS_LIMIT = 64 << 10  # bytes of white space; writers that leave room for a larger header leave a page
 _ALIGNMENT = 8  # writers pad the header with spaces to a multiple of this
+# Escapes of printable ASCII that needs none: they hide a name from whoever searches for it.
+_ESCAPED = re.compile(rb"(?<!\\)(?:\\\\)*\\u00(?:2[013-9a-f]|[346][0-9a-f]|5[0-9abd-f]|7[0-9a-e])", re.IGNORECASE)
 _MEMBERS = frozenset({"dtype", "shape", "data_offsets"})
 
 
@@ -49,11 +53,15 @@ class TensorInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """A header that was read strictly: tensors in file order, and the free-form metadata strings."""
+    """A header that was read strictly: tensors in file order, and the free-form metadata strings.
+
+    ``oddities`` says in words what is legal and no writer does.
+    """
 
     tensors: tuple[TensorInfo, ...]
     metadata: dict[str, str]
     data_start: int
+    oddities: tuple[str, ...] = ()
 
 
 def header_length(prefix: bytes, size: int, what: str) -> int:
@@ -96,6 +104,7 @@ def parse_header(head: bytes, size: int, what: str) -> Header:
         raise FormatError(f"{what}: {len(document)} bytes of header where {length} belong")
     if not document.startswith(b"{"):
         raise FormatError(f"{what}: the header begins with {document[:1]!r}, not with an opening brace")
+    oddities = tuple(_oddities(document))
     document = document.rstrip(b" ")
     if not document.endswith(b"}"):
         raise FormatError(f"{what}: the header ends with {document[-1:]!r}, only spaces may follow its closing brace")
@@ -106,7 +115,16 @@ def parse_header(head: bytes, size: int, what: str) -> Header:
     tensors = [_tensor(name, entry, data_start, what) for name, entry in table.items()]
     tensors.sort(key=_extent)
     _check_tiling(tensors, data_start, size, what)
-    return Header(tensors=tuple(tensors), metadata=metadata, data_start=data_start)
+    return Header(tensors=tuple(tensors), metadata=metadata, data_start=data_start, oddities=oddities)
+
+
+def _oddities(document: bytes) -> Iterator[str]:
+    """Yield what is legal and no writer does: each is a place to hide something, or a way to hide a name."""
+    if found := _ESCAPED.findall(document):
+        yield f"{len(found)} escapes of characters that need none"
+    blanks = len(document) - len(document.translate(None, b" \t\r\n"))
+    if blanks > max(BLANKS_LIMIT, len(document) // 2):
+        yield f"{blanks} of {len(document)} bytes of header are white space"
 
 
 def read_header(descriptor: int, what: str) -> Header:

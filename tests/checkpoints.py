@@ -10,6 +10,7 @@ from mbom import digest
 from mbom.source import Advertised, LocalFile, Origin
 from mbom.tensorfile import DTYPE_BITS, dump
 
+FLOATS = frozenset({"BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2"})
 Tensors = dict[str, tuple[str, tuple[int, ...], bytes]]
 
 CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4, "vocab_size": 8}
@@ -25,7 +26,7 @@ SIDE_FILES = {
 
 
 def random_tensors(count: int, *, seed: int = 0, dtypes: Iterable[str] = ("BF16", "F32", "U8")) -> Tensors:
-    """Return ``count`` tensors of up to three dimensions with random bytes, the same for the same seed."""
+    """Return ``count`` tensors of up to three dimensions with random numbers, the same for the same seed."""
     chance = random.Random(seed)
     kinds = sorted(dtypes)
     tensors: Tensors = {}
@@ -35,8 +36,11 @@ def random_tensors(count: int, *, seed: int = 0, dtypes: Iterable[str] = ("BF16"
         elements = 1
         for dim in shape:
             elements *= dim
-        data = chance.randbytes(elements * DTYPE_BITS[dtype] // 8)
-        tensors[f"model.layers.{number}.weight"] = (dtype, shape, data)
+        data = bytearray(chance.randbytes(elements * DTYPE_BITS[dtype] // 8))
+        if dtype in FLOATS:  # without the highest bit of the exponent every pattern is a number
+            width = DTYPE_BITS[dtype] // 8
+            data[width - 1 :: width] = bytes(byte & 0xBF for byte in data[width - 1 :: width])
+        tensors[f"model.layers.{number}.weight"] = (dtype, shape, bytes(data))
     return tensors
 
 

@@ -32,6 +32,7 @@ _FORBIDDEN_NODES: Mapping[type[nodes.Node], tuple[str, str]] = {
     nodes.Extends: (IMPORT, "extends another file"),
     nodes.Pow: (GROWTH, "raises numbers to powers"),
 }
+_PIECES_DEEP = 64  # additions inside each other that are followed to put a text together
 _FORBIDDEN_FILTERS = frozenset({"attr"})  # reaches attributes by computed names
 
 
@@ -113,4 +114,26 @@ def _fault(node: nodes.Node) -> tuple[str, str] | None:
             fault = (ESCAPE, f"names {found[0][:40]!r}")
         case nodes.Const(value=int(number)) if abs(number) > INTEGER_LIMIT:
             fault = (GROWTH, f"has an integer above {INTEGER_LIMIT}")
+        case nodes.Concat() | nodes.Add() | nodes.Filter(name="join" | "reverse"):
+            if found := _DUNDER.search(_put_together(node)):
+                fault = (ESCAPE, f"puts {found[0][:40]!r} together")
     return fault
+
+
+def _put_together(node: nodes.Node | None, depth: int = 0) -> str:
+    """Return the text that literal pieces make; what is not literal makes none."""
+    text, pieces, between = "", list[nodes.Expr](), ""
+    match node:
+        case nodes.Const(value=str(value)):
+            text = value
+        case nodes.Add(left=left, right=right):
+            pieces = [left, right]
+        case nodes.Concat(nodes=inner) | nodes.List(items=inner) | nodes.Tuple(items=inner):
+            pieces = inner
+        case nodes.Filter(name="join", node=nodes.List(items=inner) | nodes.Tuple(items=inner), args=arguments):
+            pieces, between = inner, _put_together(arguments[0], depth + 1) if arguments else ""
+        case nodes.Filter(name="reverse", node=inner):
+            text = _put_together(inner, depth + 1)[::-1] if depth < _PIECES_DEEP else ""
+    if depth < _PIECES_DEEP:
+        text += between.join(_put_together(piece, depth + 1) for piece in pieces)
+    return text

@@ -4,11 +4,10 @@ Declared values (``architecture``, ``card``) are the publisher's word and are ke
 ``chat_templates`` are computed here from bytes that the inventory has digests of.
 """
 
-import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mbom.facts.agreement import disagreements, layers_differ
 from mbom.facts.architecture import CONFIG, Architecture, read_architecture, remote_code
 from mbom.facts.card import CARD, Card, Licence, read_card
 from mbom.facts.code import Code, elsewhere, read_code
@@ -18,6 +17,7 @@ from mbom.facts.lineage import ADAPTER_CONFIG, Lineage, read_lineage
 from mbom.facts.members import Members, read_object
 from mbom.facts.openness import Openness, assess
 from mbom.facts.parameters import Parameters, count
+from mbom.facts.sideconfigs import side_configs
 from mbom.facts.templates import (
     TEMPLATE_FILE,
     TEMPLATE_JSON,
@@ -32,7 +32,7 @@ from mbom.facts.unread import unread_findings
 from mbom.facts.vocabulary import vocabulary_file
 from mbom.inventory.executables import Contents
 from mbom.inventory.findings import finding
-from mbom.inventory.record import Finding, Inventory, TensorRecord
+from mbom.inventory.record import Finding, Inventory
 
 SIDE_FILES = (
     CONFIG,
@@ -42,8 +42,6 @@ SIDE_FILES = (
     TEMPLATE_JSON,
     ADAPTER_CONFIG,
 )  # read whatever the tokenizer is
-
-_STACK = re.compile(r"(?P<stack>.*?(?:layers|h|blocks?))\.(?P<index>\d{1,6})\.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +96,7 @@ def read_facts(
         The facts, and findings for whatever could not be read: a broken file costs its own facts and no others.
     """
     architecture, findings = read_architecture(side.get(CONFIG))
+    document, _ = read_object(CONFIG, side[CONFIG]) if CONFIG in side else (None, ())
     if CONFIG not in side and any(file.name == CONFIG for file in inventory.files):
         findings = (finding("config-malformed", CONFIG, "it is larger than any configuration that is read"),)
     card, more = read_card(side.get(CARD))
@@ -128,7 +127,12 @@ def read_facts(
     findings += more + conflicts + adapter + others + rejected + seen + surprises + elsewhere(code)
     mapped = (SPECIAL_TOKENS,) if TOKENIZER_CONFIG in documents else ()
     findings += tuple(unread_findings(side, {*SIDE_FILES, *mapped, vocabulary_file(side)}))
-    return facts, findings + _layers_differ(architecture, inventory.tensors)
+    findings += tuple(side_configs(side, (file.name for file in inventory.files), code))
+    findings += tuple(layers_differ(architecture, inventory.tensors))
+    # A checkpoint that is broken already contradicts itself in any number of ways.
+    if all(item.severity != "error" for item in (*inventory.findings, *findings)):
+        findings += tuple(disagreements(architecture, document or {}, inventory.tensors))
+    return facts, findings
 
 
 def _documents(side: Mapping[str, bytes]) -> tuple[dict[str, Members], tuple[Finding, ...]]:
@@ -141,23 +145,3 @@ def _documents(side: Mapping[str, bytes]) -> tuple[dict[str, Members], tuple[Fin
             if document is not None:
                 found[path] = Members(path, document)
     return found, tuple(findings)
-
-
-def _layers_differ(architecture: Architecture, tensors: Sequence[TensorRecord]) -> tuple[Finding, ...]:
-    """Compare the number of layers with the headers: some stack of tensors must have just that many layers.
-
-    Layers that only predict further tokens may follow, as many as the configuration announces.
-    """
-    stacks: dict[str, set[int]] = defaultdict(set)
-    for tensor in tensors:
-        match = _STACK.match(tensor.name)
-        if match is not None:
-            stacks[match["stack"]].add(int(match["index"]))
-    layers, extra = architecture.layers, architecture.prediction_layers or 0
-    if layers is None or not stacks:
-        return ()
-    if any(len(found) in (layers, layers + extra) and max(found) == len(found) - 1 for found in stacks.values()):
-        return ()
-    seen = ", ".join(f"{len(found)} under {stack}" for stack, found in sorted(stacks.items())[:3])
-    detail = f"{CONFIG} says {layers} layers, the tensors have {seen}"
-    return (finding("config-layers-differ", CONFIG, detail),)

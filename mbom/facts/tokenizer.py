@@ -12,6 +12,7 @@ from mbom.errors import FormatError
 from mbom.facts.invisible import invisible
 from mbom.facts.members import Members, is_name, read_object
 from mbom.facts.places import Place
+from mbom.facts.specialtokens import shadowed
 from mbom.facts.vocabulary import TOKENIZER_JSON, Vocabulary, read_vocabulary, vocabulary_file
 from mbom.inventory.findings import finding, listed, plain
 from mbom.inventory.record import Finding, Inventory
@@ -81,7 +82,7 @@ def read_tokenizer(
         embedding: ``vocab_size`` of the configuration.
     """
     files = tuple(file.name for file in inventory.files if file.role == TOKENIZER)
-    found, findings = Tokenizer(), list[Finding]()
+    found, findings, vocabulary = Tokenizer(), list[Finding](), None
     try:
         vocabulary = read_vocabulary(side)
     except FormatError as error:
@@ -102,6 +103,8 @@ def read_tokenizer(
         if "tokenizer:class" in config.places:
             places["tokenizer:class"] = config.places["tokenizer:class"]
         found = replace(found, declared=declared, roles=roles, places={**found.places, **places})
+    if vocabulary is not None:
+        findings += shadowed(vocabulary, config, side, found.roles)
     return replace(found, files=files), tuple(findings)
 
 

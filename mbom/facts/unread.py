@@ -1,4 +1,4 @@
-"""Configurations that no fact is taken from and loaders read all the same: of these too there is one reading only."""
+"""Files of the tokenizer that no fact is taken from and loaders read all the same: these too have one reading only."""
 
 from collections.abc import Collection, Iterator, Mapping
 
@@ -6,23 +6,20 @@ from mbom import strictjson
 from mbom.errors import FormatError
 from mbom.inventory import Finding
 from mbom.inventory.findings import finding
-from mbom.inventory.roles import CONFIG, TOKENIZER, role
-
-_KINDS = {CONFIG: "config-malformed", TOKENIZER: "tokenizer-malformed"}
+from mbom.inventory.roles import TOKENIZER, role
 
 
 def unread_findings(side: Mapping[str, bytes], read: Collection[str]) -> Iterator[Finding]:
-    """Yield a finding on each configuration at the root, such as generation_config.json, that is not strict JSON.
+    """Yield a finding on each such file at the root, such as added_tokens.json, that is not strict JSON.
 
     Args:
         side: the bytes of small files by name.
         read: the files that were read for facts, whose findings are given elsewhere.
     """
     for path, data in side.items():
-        kind = _KINDS.get(role(path))
-        if kind is None or path in read or "/" in path or not path.lower().endswith(".json"):
+        if role(path) != TOKENIZER or path in read or "/" in path or not path.lower().endswith(".json"):
             continue
         try:
             strictjson.loads(data, what=path, infinity=True)
         except FormatError as error:
-            yield finding(kind, path, str(error))
+            yield finding("tokenizer-malformed", path, str(error))

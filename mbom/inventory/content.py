@@ -7,10 +7,12 @@ from types import MappingProxyType
 from mbom.inventory import harmless
 from mbom.inventory.executables import Contents
 from mbom.inventory.findings import finding, listed
+from mbom.inventory.naming import tensor_name_findings
 from mbom.inventory.reading import Reading
 from mbom.inventory.record import Finding
-from mbom.inventory.roles import CODE, CONFIG, INDEX, OTHER, TOKENIZER, WEIGHTS, role
+from mbom.inventory.roles import CHAT_TEMPLATE, CODE, CONFIG, INDEX, OTHER, TOKENIZER, WEIGHTS, role
 from mbom.inventory.weights import is_pickle_name
+from mbom.tensorfile import Header
 
 # Formats beside pickles whose readers can be made to run something, or that hide what they hold, and how.
 EXECUTABLE = MappingProxyType({
@@ -46,8 +48,11 @@ POINTER_LIMIT = 1024  # bytes; the specification of large file storage demands l
 METADATA_LIMIT = 64 << 10  # bytes; honest headers carry {"format": "pt"} and little more
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
-_PAGES = (b"<!doctype html", b"<html")
-_DATA_ROLES = frozenset({WEIGHTS, INDEX, CONFIG, TOKENIZER})  # a web page is never an honest one of these
+_PAGES = (b"<!doctype html", b"<html", b"<?xml")  # the last is how object stores answer
+# A web page is never an honest one of these.
+_DATA_ROLES = frozenset({WEIGHTS, INDEX, CONFIG, TOKENIZER, CHAT_TEMPLATE})
+# Formats of programs that the system itself runs, whatever their names say.
+_PROGRAMS = frozenset({"elf", "mach-o", "pe", "script", "wasm"})
 _ARCHIVE = b"PK\x03\x04"
 _PICKLES = frozenset({"pickle", "pytorch", "torchscript"})
 _PICKLE_PROTOCOLS = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
@@ -67,11 +72,40 @@ def content_findings(reading: Reading) -> Iterator[Finding]:
     if reading.disagreement is not None:
         yield finding("safetensors-disagrees", name, reading.disagreement)
     if reading.header is not None:
-        size = sum(len(key) + len(text) for key, text in reading.header.metadata.items())
-        if size > METADATA_LIMIT:
-            yield finding("safetensors-metadata", name, f"{size} characters of metadata, {METADATA_LIMIT} are usual")
+        yield from _header_findings(reading, reading.header)
     if reading.header is None and _is_pickle(name, reading):
         yield finding("pickle-present", name, "it is called otherwise, and begins like a pickle or an archive of one")
+    yield from _disguises(reading)
+
+
+def _disguises(reading: Reading) -> Iterator[Finding]:
+    """Report a file that is more than its name says: a program, or the same as another file elsewhere."""
+    name = reading.name
+    if reading.links > 1:
+        detail = f"its file has {reading.links} names: attest a copy, so that nothing else can write to it"
+        yield finding("hard-link", name, detail)
+    if reading.contents.format in _PROGRAMS and role(name) != CODE:
+        detail = f"{reading.contents.format}: {EXECUTABLE[reading.contents.format]}, under a name that does not say so"
+        yield finding("code-disguised", name, detail)
+
+
+def _header_findings(reading: Reading, header: Header) -> Iterator[Finding]:
+    """Report what is odd about a sound header, and tensors that hold something else than numbers."""
+    if header.oddities:
+        yield finding("safetensors-unusual", reading.name, "; ".join(header.oddities))
+    size = sum(len(key) + len(text) for key, text in header.metadata.items())
+    if size > METADATA_LIMIT:
+        detail = f"{size} characters of metadata, {METADATA_LIMIT} are usual"
+        yield finding("safetensors-metadata", reading.name, detail)
+    found = [
+        f"{tensor.name} ({count.nan} NaN, {count.infinite} infinite)"
+        for tensor, count in zip(header.tensors, reading.not_finite, strict=True)
+        if count
+    ]
+    if found:
+        detail = f"{len(found)} of {len(header.tensors)} tensors: {listed(found)}"
+        yield finding("tensor-not-finite", reading.name, detail)
+    yield from tensor_name_findings((tensor.name for tensor in header.tensors), reading.name)
 
 
 def _is_pickle(name: str, reading: Reading) -> bool:

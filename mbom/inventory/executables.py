@@ -50,6 +50,8 @@ _MAGIC = (
     (257, b"ustar", "tar"),
     (0, b"\x7fELF", "elf"),
     (0, b"\xcf\xfa\xed\xfe", "mach-o"),
+    (0, b"\xce\xfa\xed\xfe", "mach-o"),
+    (0, b"\xca\xfe\xba\xbe", "mach-o"),  # for several machines; compiled Java begins so too
     (0, b"\0asm", "wasm"),
     (0, b"#!", "script"),
 )
@@ -261,6 +263,9 @@ class _Explorer:
 def _magic(head: bytes) -> str | None:
     if head.startswith(_ZLIB):
         return "zlib"
+    if head.startswith(b"MZ"):  # two letters are no proof; what they point to is
+        at = int.from_bytes(head[60:64], "little")
+        return "pe" if head[at : at + 4] == b"PE\0\0" else None
     return next((kind for start, magic, kind in _MAGIC if head.startswith(magic, start)), None)
 
 

@@ -1,6 +1,7 @@
 """The index of a sharded checkpoint, and its closure: index, headers and files must say the same."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mbom import strictjson
@@ -11,6 +12,8 @@ from mbom.strictjson import Json
 from mbom.tensorfile import Header
 
 INDEX_FILE = "model.safetensors.index.json"
+# Indexes of other weight sets in the same form, which other loaders follow: of PyTorch, TensorFlow, Flax, diffusers.
+_OTHERS = re.compile(r".+\.(?:safetensors|bin|h5|msgpack|pt|pth)\.index(?:\.\w+)?\.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,21 @@ def _total_size(metadata: dict[str, Json], what: str) -> int | None:
 def outside(index: Index) -> tuple[str, ...]:
     """Return the shard names that are no plain path inside the checkpoint."""
     return tuple(shard for shard in index.shards if not is_path(shard))
+
+
+def others(side: Mapping[str, bytes]) -> Iterator[Finding]:
+    """Yield what is wrong with indexes of weights that transformers does not load, as far as their own text shows."""
+    for name, data in sorted(side.items()):
+        if name == INDEX_FILE or not _OTHERS.fullmatch(name.rpartition("/")[2]):
+            continue
+        try:
+            index = read_index(data, what=name)
+        except FormatError as error:
+            yield finding("index-malformed", name, str(error))
+            continue
+        if escaping := outside(index):
+            detail = f"{len(escaping)} shard names are no plain paths inside the checkpoint: {listed(escaping)}"
+            yield finding("index-traversal", name, detail)
 
 
 def closure(index: Index, headers: Mapping[str, Header]) -> list[Finding]:

@@ -33,6 +33,7 @@ from mbom import __version__, strictjson
 from mbom.digest import sha256
 from mbom.errors import FormatError
 from mbom.inventory.identity import Identity
+from mbom.inventory.notfinite import NotFinite
 from mbom.inventory.reading import CHUNK, FLAGS, HEAD, Reading, disagreement
 from mbom.source import LocalFile, Origin
 from mbom.strictjson import Fields, Json
@@ -160,6 +161,8 @@ class Journal:
         identity = reading.identity
         if reading.header is None or reading.header_sha256 is None or reading.disagreement or reading.content:
             return
+        if any(reading.not_finite):
+            return  # what is found in the content is not noted, so that only content without findings is
         if max(identity.mtime_ns, identity.ctime_ns) > opened_ns - SETTLED_NS:
             return
         entry = Entry(
@@ -243,7 +246,9 @@ def _recalled(local: LocalFile, entry: Entry) -> Reading | None:
             header=header,
             header_sha256=entry.header,
             blake3=entry.blake3,
+            not_finite=tuple(NotFinite() for _ in header.tensors),
             disagreement=disagreement(local.path, header),
+            links=os.fstat(descriptor).st_nlink,
         )
         return reading if Identity.of(os.fstat(descriptor)) == entry.identity else None
     finally:

@@ -20,7 +20,9 @@ from safetensors import SafetensorError, safe_open
 from mbom.digest import sha256
 from mbom.errors import ChangedError, FormatError, RefusedError, StorageError
 from mbom.inventory.executables import Contents, contents
+from mbom.inventory.holes import check_holes
 from mbom.inventory.identity import Identity
+from mbom.inventory.notfinite import Counter, NotFinite
 from mbom.inventory.views import FileView
 from mbom.source import LocalFile
 from mbom.tensorfile import PREFIX, Header, TensorInfo, header_length, parse_header
@@ -38,8 +40,9 @@ class Reading:
     """What one pass over a file found.
 
     ``header`` and ``blake3`` (one digest for each tensor of the header, in its order) are filled for a safetensors
-    file that was read as such, or ``malformed`` says why not; ``header_sha256`` is over the header's bytes with the
-    eight before it, and ``disagreement`` says how the safetensors library reads them otherwise. ``git_blob`` and
+    file that was read as such, or ``malformed`` says why not, and ``not_finite`` what each tensor holds beside numbers;
+    ``header_sha256`` is over the header's bytes with the eight before it, and ``disagreement`` says how the safetensors
+    library reads them otherwise. ``links`` is how many names the file has in its file system. ``git_blob`` and
     ``content`` are filled where they were asked for; ``head`` is how the file begins. ``contents`` says what the file
     could make a reader run, and is empty for sound safetensors.
     """
@@ -55,9 +58,11 @@ class Reading:
     header: Header | None = None
     header_sha256: str | None = None
     blake3: tuple[str, ...] = ()
+    not_finite: tuple[NotFinite, ...] = ()
     malformed: str | None = None
     disagreement: str | None = None
     contents: Contents = field(default_factory=Contents)
+    links: int = 1
 
 
 def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], None]) -> Reading:
@@ -70,7 +75,7 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
         tick: called with the number of bytes after every chunk; an exception from it ends the reading.
 
     Raises:
-        RefusedError: when it is a link, a device, a pipe.
+        RefusedError: when it is a link, a device, a pipe, or has holes where a gigabyte of data belongs.
         ChangedError: when it is written to, truncated, extended, replaced or removed while it is read.
         StorageError: when the system cannot read it.
     """
@@ -84,6 +89,7 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise RefusedError(f"{local.name}: not a regular file; mbom reads regular files only")
+        check_holes(descriptor, before, local.name)
         stream = _Stream(descriptor, before.st_size, git=local.advertised.git_blob is not None, keep=keep, tick=tick)
         header, front, malformed, differs = None, None, None, None
         if tensors:
@@ -92,7 +98,7 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
                 differs = disagreement(local.path, header)
             except FormatError as error:
                 malformed = str(error)
-        digests = stream.rest(header.tensors if header is not None else ())
+        digests, not_finite = stream.rest(header.tensors if header is not None else ())
         found = contents(FileView(descriptor, before.st_size), local.name) if header is None else Contents()
         after = os.fstat(descriptor)
     except OSError as error:
@@ -112,9 +118,11 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
         header=header,
         header_sha256=front,
         blake3=digests,
+        not_finite=not_finite,
         malformed=malformed,
         disagreement=differs,
         contents=found,
+        links=before.st_nlink,
     )
 
 
@@ -172,21 +180,33 @@ class _Stream:
             found += view
         return bytes(found)
 
-    def rest(self, tensors: Sequence[TensorInfo]) -> tuple[str, ...]:
-        """Read to the end, and return the BLAKE3 of each of ``tensors``, which tile the rest of the file."""
-        digests: list[str] = []
-        hasher = blake3()
+    def rest(self, tensors: Sequence[TensorInfo]) -> tuple[tuple[str, ...], tuple[NotFinite, ...]]:
+        """Read to the end, and return BLAKE3 and what is no number of each of ``tensors``, which tile the rest."""
+        done: list[_Tensor] = []
+        current = _Tensor(tensors[0].dtype) if tensors else None
         while view := self.chunk(CHUNK):
             start, end = self.position - len(view), self.position
-            while len(digests) < len(tensors) and tensors[len(digests)].end <= end:
-                tensor = tensors[len(digests)]
-                hasher.update(view[max(tensor.start - start, 0) : tensor.end - start])
-                digests.append(hasher.hexdigest())
-                hasher = blake3()
-            if len(digests) < len(tensors):
-                hasher.update(view[max(tensors[len(digests)].start - start, 0) :])
-        digests.extend(blake3().hexdigest() for _ in tensors[len(digests) :])  # empty tensors behind the last byte
-        return tuple(digests)
+            while current is not None and tensors[len(done)].end <= end:
+                tensor = tensors[len(done)]
+                current.update(view[max(tensor.start - start, 0) : tensor.end - start])
+                done.append(current)
+                current = _Tensor(tensors[len(done)].dtype) if len(done) < len(tensors) else None
+            if current is not None:
+                current.update(view[max(tensors[len(done)].start - start, 0) :])
+        done.extend(_Tensor(tensor.dtype) for tensor in tensors[len(done) :])  # empty tensors behind the last byte
+        return tuple(part.blake3.hexdigest() for part in done), tuple(part.counter.result() for part in done)
+
+
+class _Tensor:
+    """What is taken of one tensor's bytes."""
+
+    def __init__(self, dtype: str) -> None:
+        self.blake3 = blake3()
+        self.counter = Counter(dtype)
+
+    def update(self, data: memoryview) -> None:
+        self.blake3.update(data)
+        self.counter.update(data)
 
 
 def _header(stream: _Stream, name: str) -> tuple[Header, str]:

@@ -15,8 +15,9 @@ from mbom.inventory.content import content_findings, executable_findings
 from mbom.inventory.executables import Contents
 from mbom.inventory.findings import finding, ordered
 from mbom.inventory.identity import Identity
-from mbom.inventory.index import INDEX_FILE, Index, closure
+from mbom.inventory.index import INDEX_FILE, Index, closure, others
 from mbom.inventory.journal import Journal
+from mbom.inventory.naming import name_findings
 from mbom.inventory.reading import Reading, read
 from mbom.inventory.record import DeclaredFile, FileRecord, Inventory, TensorRecord, is_path
 from mbom.inventory.roles import CODE, OTHER, WEIGHTS, role
@@ -104,7 +105,7 @@ def scan(
         weights = [file for file in weights if everything or file.name in loaded]
     readings |= reader.read(weights, "weights", tensors=selection.loaded)
     return Scan(
-        inventory=_inventory(source, listing.values(), selection, readings),
+        inventory=_inventory(source, listing.values(), selection, readings, side),
         paths={name: readings[name].path for name in sorted(readings)},
         side={name: side[name] for name in sorted(side)},
         contents=_contents(readings),
@@ -256,10 +257,14 @@ class _Meter:
 
 
 def _inventory(
-    source: Source, listing: Collection[Advertised], selection: Selection, readings: Mapping[str, Reading]
+    source: Source,
+    listing: Collection[Advertised],
+    selection: Selection,
+    readings: Mapping[str, Reading],
+    side: Mapping[str, bytes],
 ) -> Inventory:
-    """Put together what the names, the index and the contents say."""
-    found = list(selection.findings)
+    """Put together what the names, the indexes and the contents say."""
+    found = [*selection.findings, *name_findings(file.name for file in listing), *others(side)]
     for file in listing:
         if (reading := readings.get(file.name)) is not None:
             found.extend(content_findings(reading))

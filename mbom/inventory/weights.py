@@ -23,6 +23,11 @@ ADAPTER_CONFIG = "adapter_config.json"
 MODEL_CONFIG = "config.json"
 REDIRECT = "transformers_weights"  # a member of config.json: the file to load in place of the usual ones
 
+# Loaders outside transformers take every safetensors file beside the model, unless an index says which; of these the
+# ones that Mistral publishes in its own format are left out by name.
+_OWN_FORMAT = re.compile(r"consolidated.*\.safetensors")
+# Program code by suffixes that are no role: a role is a fact of a file, and other tools run these.
+_FURTHER_CODE = frozenset({".pyw", ".pyd", ".egg", ".node", ".class", ".php", ".lua", ".vbs", ".msi", ".com", ".scr"})
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 # What PyTorch's and pickle's writers call their files. Other programs call theirs ``.bin`` too, so that suffix needs
 # one of the usual names, or the content where it was read.
@@ -93,6 +98,7 @@ def _loaded(names: set[str], index: Index | None, found: list[Finding]) -> tuple
     a damaged checkpoint still shows what it has.
     """
     shards = sorted(name for name in names if _SHARD.fullmatch(name))
+    found.extend(_folded(names, has_index=INDEX_FILE in names))
     if SINGLE_FILE in names and (index is None or index.shards != (SINGLE_FILE,)):
         others = [shard for shard in (shards if index is None else index.shards) if shard != SINGLE_FILE]
         if others:
@@ -116,6 +122,16 @@ def _loaded(names: set[str], index: Index | None, found: list[Finding]) -> tuple
         detail = f"{len(unlisted)} files are called like shards, and the index does not name them: {listed(unlisted)}"
         found.append(finding("index-unlisted-shard", unlisted[0], detail))
     return tuple(shard for shard in index.shards if shard in names and is_safetensors(shard))
+
+
+def _folded(names: set[str], *, has_index: bool) -> Iterable[Finding]:
+    """Yield a finding where file systems that fold case give loaders a single file in place of the shards."""
+    for name in sorted(names - {SINGLE_FILE}):
+        if has_index and name.casefold() == SINGLE_FILE:
+            detail = (
+                f"file systems that fold case give it to loaders as {SINGLE_FILE}, in place of the shards: remove it"
+            )
+            yield finding("weights-shadowed", name, detail)
 
 
 def _missing(names: set[str], shards: Sequence[str]) -> str:
@@ -156,12 +172,21 @@ def _extras(listing: Sequence[Advertised], loaded: set[str]) -> Iterable[Finding
         yield finding("weights-other-set", names[0], detail)
     for names in _grouped(name for name in sizes if is_pickle_name(name)).values():
         yield finding("pickle-present", names[0], f"{len(names)} files: {listed(names)}")
-    for names in _grouped(name for name in sizes if role(name) == CODE).values():
+    if INDEX_FILE not in sizes:
+        strays = sorted(name for name in others if "/" not in name and is_safetensors(name))
+        if loaded and (strays := [name for name in strays if not _OWN_FORMAT.fullmatch(name)]):
+            detail = f"{listed(strays)}: with no {INDEX_FILE}, some loaders take every safetensors file: remove them"
+            yield finding("weights-stray", strays[0], detail)
+    for names in _grouped(name for name in sizes if _is_code(name)).values():
         yield finding("code-present", names[0], f"{len(names)} files: {listed(names)}")
 
 
 def _is_shard(name: str) -> bool:
     return _SHARD.fullmatch(name) is not None
+
+
+def _is_code(name: str) -> bool:
+    return role(name) == CODE or PurePosixPath(name.lower()).suffix in _FURTHER_CODE
 
 
 def is_pickle_name(name: str) -> bool:
