@@ -13,7 +13,7 @@ from referencing import Registry, Resource
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 
 # What a user's shell would hand on; everything else stays out, so that a run depends on nothing of this machine.
-KEPT = ("PATH", "LANG", "VIRTUAL_ENV", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "TMPDIR")
+KEPT = ("PATH", "PYTHONPATH", "LANG", "VIRTUAL_ENV", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "TMPDIR")
 
 
 def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
