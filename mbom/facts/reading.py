@@ -127,7 +127,7 @@ def read_facts(
     )
     findings += more + conflicts + adapter + others + rejected + seen + surprises + elsewhere(code)
     mapped = (SPECIAL_TOKENS,) if TOKENIZER_CONFIG in documents else ()
-    findings += tuple(unread_findings(side, {*SIDE_FILES, *mapped, vocabulary_file(side)}))
+    findings += tuple(unread_findings(inventory, side, {*SIDE_FILES, *mapped, vocabulary_file(side)}))
     return facts, findings + _layers_differ(architecture, inventory.tensors)
 
 
