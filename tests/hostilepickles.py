@@ -33,6 +33,11 @@ def short(text: str) -> bytes:
     return b"\x8c" + bytes([len(data)]) + data
 
 
+def gzipped(data: bytes) -> bytes:
+    """Return compressed data without the time, so that a test has one name in every process."""
+    return gzip.compress(data, mtime=0)
+
+
 def zipped(
     members: dict[str, bytes], *, method: int = zipfile.ZIP_STORED, change: Callable[[bytes], bytes] | None = None
 ) -> bytes:
@@ -140,7 +145,7 @@ HOSTILE: dict[str, tuple[str, bytes, str]] = {
         pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, OrderedDict())
     ) + pickle.dumps(Runs(), 2) + b"\0\1\2\3" * 64, "posix.system"),
     "a pickle in a pickle": ("x.pkl", pickle.dumps(pickle.dumps(Runs(), 2)), "posix.system"),
-    "a compressed one in a pickle": ("x.pkl", pickle.dumps(gzip.compress(pickle.dumps(Runs(), 2), mtime=0)), "posix.system"),
+    "a compressed one in a pickle": ("x.pkl", pickle.dumps(gzipped(pickle.dumps(Runs(), 2))), "posix.system"),
     "called .bin": ("pytorch_model.bin", pickle.dumps(Runs(), 2), "posix.system"),
     "called .safetensors": ("extra.safetensors", pickle.dumps(Runs(), 4), "posix.system"),
     "called .json, protocol 0": ("config_more.json", CALL, "os.system"),
@@ -165,7 +170,7 @@ HOSTILE: dict[str, tuple[str, bytes, str]] = {
     "array of objects": ("a.npy", array(Runs()), "posix.system"),
     "arrays of objects": ("a.npz", zipped({"a.npy": array(Runs())}, method=zipfile.ZIP_DEFLATED), "posix.system"),
     "an array called otherwise": ("vocab.txt", array(Runs()), "posix.system"),
-    "gzip": ("m.joblib", gzip.compress(CALL, mtime=0), "os.system"),
+    "gzip": ("m.joblib", gzipped(CALL), "os.system"),
     "bzip2": ("m.joblib", bz2.compress(CALL), "os.system"),
     "xz": ("m.joblib", lzma.compress(CALL), "os.system"),
     "lzma": ("m.joblib", lzma.compress(CALL, format=lzma.FORMAT_ALONE), "os.system"),
@@ -184,8 +189,8 @@ UNREADABLE: dict[str, tuple[str, bytes, str]] = {
     "zip, a method of its own": ("m.pt", zipped(PKL, change=at_central(10, b"\x63\0")), "packed by method 99"),
     "zip, a member elsewhere": ("m.pt", zipped(PKL, change=at_central(42, b"\1\0\0\0")), "that are not there"),
     "deflated otherwise": ("m.pt", zipped(PKL, change=at_central(10, b"\x08\0")), "not the deflated member"),
-    "gzip, cut": ("m.joblib", gzip.compress(bytes(range(256)) * 64, mtime=0)[:-9], "there is more"),
-    "gzip, two streams": ("m.joblib", gzip.compress(pickle.dumps(1), mtime=0) + gzip.compress(CALL, mtime=0), "there is more"),
+    "gzip, cut": ("m.joblib", gzipped(bytes(range(256)) * 64)[:-9], "there is more"),
+    "gzip, two streams": ("m.joblib", gzipped(pickle.dumps(1)) + gzipped(CALL), "there is more"),
     "broken at once": ("m.pkl", b"\xff\xff", "byte 0 is no opcode"),
     "tar, no header": ("m.tar", tarred({"a": b"x"})[:1024] + b"nothing of the kind", "without a header"),
     "an array of joblib": (

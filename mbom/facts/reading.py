@@ -126,7 +126,7 @@ def read_facts(
     )
     findings += more + conflicts + adapter + others + rejected + seen + surprises + elsewhere(code)
     mapped = (SPECIAL_TOKENS,) if TOKENIZER_CONFIG in documents else ()
-    findings += tuple(unread_findings(side, {*SIDE_FILES, *mapped, vocabulary_file(side)}))
+    findings += tuple(unread_findings(inventory, side, {*SIDE_FILES, *mapped, vocabulary_file(side)}))
     findings += tuple(side_configs(side, (file.name for file in inventory.files), code))
     findings += tuple(layers_differ(architecture, inventory.tensors))
     # A checkpoint that is broken already contradicts itself in any number of ways.

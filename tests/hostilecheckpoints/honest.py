@@ -1,7 +1,6 @@
 """Honest checkpoints of every kind that publishers write, none of which may raise an alarm."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
