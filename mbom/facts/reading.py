@@ -132,7 +132,7 @@ def read_facts(
     # A checkpoint that is broken already contradicts itself in any number of ways.
     if all(item.severity != "error" for item in (*inventory.findings, *findings)):
         findings += tuple(disagreements(architecture, document or {}, inventory.tensors))
-    return facts, findings
+    return facts, tuple(dict.fromkeys(findings))  # two readers of one broken file say the same
 
 
 def _documents(side: Mapping[str, bytes]) -> tuple[dict[str, Members], tuple[Finding, ...]]:
