@@ -1,7 +1,8 @@
 """What an interrupted attestation has hashed, so that the next run of the same one need not hash it again.
 
 Trusting a note instead of the bytes is a risk that has to be bounded: a file that rotted or was exchanged since would
-be signed under its old digest. So:
+be signed under its old digest. What is signed stays true, that mbom read every byte, and it is held to be true still by
+these rules:
 
 * One journal belongs to one attestation: same checkpoint and commit, same output, same options, same version of mbom,
   same start of the machine (what a power failure leaves of a file that was never flushed can have all its times right).

@@ -181,9 +181,10 @@ def user(hub: HubServer, home: Path) -> dict[str, str]:
 def test_a_run_that_is_killed_while_it_downloads_is_finished_by_the_next(home: Path, out: Path, hub: HubServer) -> None:
     hub.fail("file", SHARD, Fault(stall=30))
     generate(out.parent / "release.pem")
-    command = ["attest", "acme/tiny", "--no-behaviour", "--key", str(out.parent / "release.pem"), "-o", "a.mbom"]
+    key, output = out.parent / "release.pem", out / "a.mbom"
+    command = ["attest", "acme/tiny", "--no-behaviour", "--key", str(key), "-o", str(output)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "mbom", *command], env=environment(home, user(hub, home)), cwd=out,
+        [sys.executable, "-m", "mbom", *command], env=environment(home, user(hub, home)),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 60
@@ -192,13 +193,11 @@ def test_a_run_that_is_killed_while_it_downloads_is_finished_by_the_next(home: P
         time.sleep(0.01)
     process.kill()
     process.wait()
-    assert not (out / "a.mbom").exists()
-    again = mbom(*command, home=home, env=user(hub, home), cwd=out)
+    assert not output.exists()
+    again = mbom(*command, home=home, env=user(hub, home))
     assert again.returncode == 0, again.stderr
     assert [entry.name for entry in out.iterdir()] == ["a.mbom"]
-    verified = mbom(
-        "verify", "a.mbom", "acme/tiny", "--key", out.parent / "release.pub", home=home, env=user(hub, home), cwd=out
-    )
+    verified = mbom("verify", output, "acme/tiny", "--key", key.with_suffix(".pub"), home=home, env=user(hub, home))
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
@@ -209,7 +208,7 @@ def test_a_mirror_that_stops_in_the_middle_is_left_after_a_while_and_asked_again
     impatient = user(hub, home) | {"HF_HUB_DOWNLOAD_TIMEOUT": "1"}
     run = mbom("attest", "acme/tiny", "--no-behaviour", "--unsigned", "-o", out / "a.mbom", home=home, env=impatient)
     assert run.returncode == 0, run.stderr
-    assert hub.fetched().count(SHARD) == 2
+    assert hub.fetched().count(SHARD) >= 2
 
 
 @filtered
