@@ -121,8 +121,12 @@ def _experts(architecture: Architecture, tensors: Sequence[TensorRecord]) -> Ite
     stacks = _numbered(_EXPERT, tensors)
     if not architecture.experts:
         return
-    expected = set(range(architecture.experts))
-    wrong = [f"{len(found)} under {plain(stack)}" for stack, found in sorted(stacks.items()) if found != expected]
+    number = architecture.experts
+    wrong = [
+        f"{len(found)} under {plain(stack)}"
+        for stack, found in sorted(stacks.items())
+        if len(found) != number or max(found) != number - 1
+    ]
     if wrong:
         detail = f"{CONFIG} says {architecture.experts} experts, {len(wrong)} of {len(stacks)} layers have others: "
         yield finding("config-experts-differ", CONFIG, detail + listed(wrong))

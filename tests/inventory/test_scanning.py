@@ -18,6 +18,7 @@ from checkpoints import (
     shard_names,
     write_checkpoint,
 )
+from hostilecheckpoints import HOSTILE
 
 from mbom import digest, strictjson
 from mbom.errors import MbomError, RefusedError, SourceError
@@ -272,11 +273,10 @@ def test_a_library_that_reads_another_table_is_a_finding(tmp_path: Path, monkeyp
 
 
 def test_every_kind_of_finding_has_a_test() -> None:
-    tested_elsewhere = {"digest-mismatch", "safetensors-disagrees"}
-    tested_elsewhere |= {"pickle-globals", "pickle-unread", "keras-lambda"}  # test_executables.py
-    of_the_facts = {kind for kind in KINDS if kind.startswith(("card-", "config-", "licence-"))}  # tests/facts
-    of_the_facts |= {kind for kind in KINDS if kind.startswith(("remote-code-", "template-", "tokenizer-"))}
-    assert {kind for kind, _ in DAMAGES} | tested_elsewhere | of_the_facts == KINDS.keys()
+    of_the_facts = {kind for kind in KINDS if kind.startswith(("card-", "licence-", "template-"))}  # tests/facts
+    attacked = {kind for case in HOSTILE for kind in case.expected}
+    of_peers = {"safetensors-disagrees"}  # test_reading.py, with another file given to the library
+    assert {kind for kind, _ in DAMAGES} | attacked | of_the_facts | of_peers == KINDS.keys()
 
 
 def test_a_tensor_in_two_shards_is_recorded_where_the_index_places_it(tmp_path: Path) -> None:
