@@ -14,9 +14,10 @@ from pathlib import Path
 from mbom import zipbundle
 from mbom.behaviour.numbers import SIZE_LIMIT as NUMBERS_LIMIT
 from mbom.behaviour.record import JSON_LIMIT, Record
-from mbom.errors import FormatError, StorageError, UsageError
+from mbom.errors import FormatError, RefusedError, StorageError, UsageError
 from mbom.inventory.record import DOCUMENT_LIMIT
 from mbom.signing.sigstorebundle import BUNDLE_LIMIT
+from mbom.source.names import check_name
 from mbom.storage import folders, locks
 
 ATTESTATION = "attestation.sigstore.json"
@@ -132,6 +133,10 @@ def _read_archive(archive: int, members: dict[str, bytes]) -> None:
 
 def _allowed(name: str, members: Mapping[str, bytes]) -> int:
     """Return how large a further member may be, or refuse it."""
+    try:
+        check_name(name, what="bundle")
+    except RefusedError as error:
+        raise FormatError(str(error)) from error
     limit = _limit(name)
     if limit is None:
         raise FormatError(f"bundle: {name!r} is not a member that a bundle holds; remove it or refuse the bundle")

@@ -67,8 +67,8 @@ class Worker:
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        read = {name: (self._home / name).read_text(encoding="utf-8") for name in ("stdout", "stderr")}
-        return Outcome(**answer, **read)
+        answer |= {name: (self._home / name).read_text(encoding="utf-8") for name in ("stdout", "stderr")}
+        return Outcome(**answer)
 
     def close(self) -> None:
         """End the process."""

@@ -95,6 +95,8 @@ class Procedure:
     # ---- 2 ----
     def signature(self) -> str:
         """The attestation under the trusted key; its statement and predicate types are checked before its content."""
+        if not self.members:
+            raise Skip("the bundle was not read")
         if bundle.ATTESTATION not in self.members:
             raise RefusedError(f"the bundle is not signed: {bundle.ATTESTATION} is missing")
         statement = self.verifier.verify_statement(

@@ -126,7 +126,7 @@ CASES = [
         "called .gguf": (pickled("model.gguf"), GLOBALS),
         "called like nothing": (pickled("vocab", protocol=1), GLOBALS),
         "in place of the weights": (
-            lambda scene: pickled("model-00001-of-00002.safetensors")(scene),
+            pickled("model-00001-of-00002.safetensors"),
             error("safetensors-malformed") | GLOBALS),
         "behind a harmless one": (
             pickled("weights.pt", lambda data: pickle.dumps({"a": 1}) + data), GLOBALS),
