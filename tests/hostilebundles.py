@@ -169,7 +169,8 @@ ENVELOPES: dict[str, Attack] = {
         edited(lambda document: document.pop("verificationMaterial")), "signature", "missing"),
     "the hint of another key": attack(material(publicKey={"hint": "0a" * 32}), "signature", "another key"),
     "a key in place of a hint": attack(
-        material(publicKey={"rawBytes": "AAAA", "keyDetails": "PKIX_ECDSA_P256_SHA_256"}), "signature", "signed with another key"),
+        material(publicKey={"rawBytes": "AAAA", "keyDetails": "PKIX_ECDSA_P256_SHA_256"}),
+        "signature", "signed with another key"),
     "a log entry that nobody checks": attack(material(tlogEntries=[{"logIndex": "1"}]), "signature", "log entries"),
     "two kinds of content": attack(both_contents, "signature", "exactly one of"),
     "no content": attack(edited(lambda document: document.pop("dsseEnvelope")), "signature", "exactly one of"),

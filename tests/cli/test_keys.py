@@ -122,7 +122,10 @@ def test_an_authority_that_does_not_answer_is_found_out_before_anything_is_hashe
 
 def test_a_timestamp_of_nothing_is_wrong_usage(tmp_path: Path) -> None:
     run = attest("--unsigned", "--timestamp", "http://127.0.0.1/", home=tmp_path)
-    assert (run.returncode, run.stderr) == (2, "mbom: --timestamp is over signatures, which --unsigned leaves out\n")
+    assert (run.returncode, run.stderr) == (
+        2,
+        "mbom: --timestamp is over signatures by a key: --keyless has its own, --unsigned has none\n",
+    )
 
 
 def test_a_key_on_another_curve_signs_and_verifies(tmp_path: Path) -> None:

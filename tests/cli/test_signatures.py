@@ -105,7 +105,7 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "a demanded revision": (["--signature", "s", "--revision", "ab" * 20], "--revision is for bundles"),
     "a demanded time": (["--signature", "s", "--min-time", "2026-11-02"], "--min-time is for bundles"),
     "a challenge": (["--signature", "s", "--challenge", "5f0c7a12e9"], "--challenge is for bundles"),
-    "a key and a root": (["--signature", "s", "--key", "k.pub", "--certificate-chain", "r.pem"], "give one of them"),
+    "a key and a root": (["--signature", "s", "--key", "k.pub", "--certificate-chain", "r.pem"], "exclude each other"),
     "a root without a name": (["--signature", "s", "--certificate-chain", "r.pem"], "belong together"),
     "an empty name": (
         ["--certificate-chain", "r.pem", "--signature", "s", "--certificate-identity", ""],

@@ -147,7 +147,10 @@ def test_a_server_that_sends_a_byte_at_a_time_does_not_hold_us_up() -> None:
 
         def drip() -> None:
             while not ended.is_set():
-                connection, _ = listener.accept()
+                try:
+                    connection, _ = listener.accept()
+                except OSError:  # the test is over
+                    return
                 with connection:
                     while not ended.wait(0.05):
                         try:
@@ -156,7 +159,8 @@ def test_a_server_that_sends_a_byte_at_a_time_does_not_hold_us_up() -> None:
                             break
 
         threading.Thread(target=drip, daemon=True).start()
-        with pytest.raises(SourceError, match=r"no answer within 0\.3 s"):
+        # On a busy machine a byte may take longer than the limit too, and then the reading of it ends by itself.
+        with pytest.raises(SourceError, match=r"no answer within 0\.3 s|TimeoutError|timed out"):
             client(f"http://127.0.0.1:{listener.getsockname()[1]}/", time_limit=0.3).stamp(SIGNATURE)
         ended.set()
 
