@@ -34,7 +34,12 @@ SHADOWED: dict[str, tuple[tuple[dict[str, Any], ...], dict[str, Any], dict[str, 
     "wide bars": ((added(4, "<|end|>"), added(5, "<\uff5cend\uff5c>")), {}, {}, "look the same"),
     "a Cyrillic letter": ((added(4, "<\u0455>", special=False),), {}, {}, "look the same"),
     "another text in the configuration": ((), decoder(_3="</s>"), {}, "gives 3 to '</s>', which tokenizer.json gives"),
-    "another id in the configuration": ((), decoder(_9="<s>"), {}, "gives 9 to '<s>', which tokenizer.json gives to no"),
+    "another id in the configuration": (
+        (),
+        decoder(_9="<s>"),
+        {},
+        "gives 9 to '<s>', which tokenizer.json gives to",
+    ),
     "another id in added_tokens.json": ((), {}, {"added_tokens__json": b'{"<s>": 0}'}, "added_tokens.json gives 0 to"),
 }
 

@@ -149,4 +149,3 @@ CASES = [
         "an auto_map that is no map": (says(auto_map=["x"]), warning("config-field")),
     }),
 ]  # fmt: skip
-

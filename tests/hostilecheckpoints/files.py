@@ -20,7 +20,6 @@ from hostilecheckpoints.case import (
     tensors,
     warning,
 )
-
 from mbom.tensorfile import dump
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'ab' * 32}\nsize 4976698672\n"

@@ -18,7 +18,6 @@ from hostilecheckpoints.case import (
     warning,
     write_weights,
 )
-
 from mbom.tensorfile import dump
 
 GROUP = "header"
@@ -201,4 +200,3 @@ CASES = [
         "NaN where chunks meet, at an odd byte": (odd_places, warning("tensor-not-finite")),
     }),
 ]  # fmt: skip
-

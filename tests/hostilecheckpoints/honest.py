@@ -1,12 +1,12 @@
 """Honest checkpoints of every kind that publishers write, none of which may raise an alarm."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from checkpoints import Tensors
+
 from hostilecheckpoints.case import (
     INDEX_FILE,
     LICENCE,
@@ -26,7 +26,6 @@ from hostilecheckpoints.case import (
 )
 from hostilecheckpoints.configs import mixture, says
 from hostilecheckpoints.files import IN_CACHE, named, snapshot
-
 from mbom.tensorfile import DTYPE_BITS, dump
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "tiny-gpt-oss"
@@ -156,7 +155,7 @@ def other_numbers(scene: Scene) -> None:
 def bookkeeping(scene: Scene) -> None:
     """Leave what git and the hub's client keep."""
     scene.write(".git/config", "[core]\n")
-    os.symlink("nowhere", scene.folder / ".git" / "link")
+    (scene.folder / ".git" / "link").symlink_to("nowhere")
     scene.write(".cache/huggingface/download/config.json.metadata", "x\n")
     scene.write(".gitignore", "*.tmp\n")
 
@@ -179,6 +178,11 @@ def python_numbers(scene: Scene) -> None:
     scene.merge("tokenizer_config.json", model_max_length=int(1e30))
     text = json.dumps(config()).replace('"llama"', '"llama", "time_step_limit": [0.0, Infinity]')
     scene.write("config.json", text)
+
+
+def licence_text(scene: Scene) -> None:
+    scene.remove("LICENSE")
+    scene.write("LICENSE.txt", LICENCE.read_bytes())
 
 
 def thinking(scene: Scene) -> None:
@@ -213,8 +217,7 @@ _ALL: Mapping[str, Build] = {
     "a template that cuts reasoning out": thinking,
     "a template in two files": added("additional_chat_templates/tool_use.jinja", TEMPLATE),
     "what only Python calls a number": python_numbers,
-    "a licence called otherwise": lambda scene: (
-        scene.remove("LICENSE"), scene.write("LICENSE.txt", LICENCE.read_bytes())),
+    "a licence called otherwise": licence_text,
     "a name of 255 bytes": named("n" * 251 + ".txt"),
     "names in other scripts": lambda scene: (
         named("Übersicht.md")(scene), named("说明.md")(scene), named("лицензия.txt")(scene), named("читайме.md")(scene),

@@ -3,6 +3,7 @@
 import json
 
 from checkpoints import Tensors
+
 from hostilecheckpoints.case import (
     INDEX_FILE,
     SHARDS,
@@ -17,7 +18,6 @@ from hostilecheckpoints.case import (
     tensors,
     warning,
 )
-
 from mbom.tensorfile import dump
 
 GROUP = "index"
@@ -180,4 +180,3 @@ CASES = [
         "an adapter that loaders merge": (adapter, error("adapter-present")),
     }),
 ]  # fmt: skip
-

@@ -12,8 +12,9 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from hostilecheckpoints.case import Build, Scene, added, cases, error, warning
 from hostilepickles import UNREADABLE, array, tarred, zipped
+
+from hostilecheckpoints.case import Build, Scene, added, cases, error, warning
 
 GLOBALS = warning("pickle-globals", "pickle-present")
 
@@ -125,8 +126,7 @@ CASES = [
         "called .gguf": (pickled("model.gguf"), GLOBALS),
         "called like nothing": (pickled("vocab", protocol=1), GLOBALS),
         "in place of the weights": (
-            lambda scene: pickled("model-00001-of-00002.safetensors")(scene),
-            error("safetensors-malformed") | GLOBALS),
+            pickled("model-00001-of-00002.safetensors"), error("safetensors-malformed") | GLOBALS),
         "behind a harmless one": (
             pickled("weights.pt", lambda data: pickle.dumps({"a": 1}) + data), GLOBALS),
         "in a string of another": (pickled("weights.pt", pickle.dumps), GLOBALS),
@@ -196,4 +196,3 @@ CASES = [
         "a card that grows without end": (bomb_card, warning("card-malformed")),
     }),
 ]  # fmt: skip
-

@@ -193,4 +193,3 @@ CASES = [
         "a page in place of one": (added("chat_template.jinja", "<!doctype html><html></html>"), error("html-page")),
     }),
 ]  # fmt: skip
-
