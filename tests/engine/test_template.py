@@ -80,6 +80,10 @@ HOSTILE = {
     "dunder in escapes": (r"{{ messages['\x5f\x5fclass\x5f\x5f'] }}", "names '__class__'"),
     "dunder in a path": ("{{ messages | map(attribute='x.__globals__') }}", "names '__globals__'"),
     "dunder in a format": ("{{ '{0.__class__}'.format(messages) }}", "names '__class__'"),
+    "dunder put together": ("{{ messages['__cl' ~ 'ass__'] }}", "puts '__class__' together"),
+    "dunder added up": ("{% set x = '_' + '_class_' + '_' %}", "puts '__class__' together"),
+    "dunder joined": ("{{ messages[['', 'class', '']|join('__')] }}", "puts '__class__' together"),
+    "dunder turned round": ("{{ ('__ssalc' ~ '__')|reverse }}", "puts '__class__' together"),
     "dunder name": ("{{ __builtins__ }}", "reads the variable '__builtins__'"),
     "attr filter": ("{{ messages | attr('x' ~ 'y') }}", "uses the filter 'attr'"),
     "attr in a block": ("{% filter attr('x') %}y{% endfilter %}", "uses the filter 'attr'"),
@@ -105,8 +109,8 @@ def test_what_no_honest_template_does_is_refused_with_its_line(source: str, faul
         "{% set x = namespace(_private=1) %}",
         "{{ messages.append(1) }}",
         "{{ messages[0].update(role='x') }}",
-        "{{ messages[0]['_' ~ '_class_' ~ '_'].mro() }}",
-        "{{ (messages | map(attribute='_' ~ '_class_' ~ '_') | first).mro() }}",
+        "{% set name = '_class_' %}{{ messages[0]['_' ~ name ~ '_'].mro() }}",
+        "{% set name = '_class_' %}{{ (messages | map(attribute='_' ~ name ~ '_') | first).mro() }}",
     ],
 )
 def test_whoever_tries_to_leave_the_sandbox_is_refused(source: str) -> None:
@@ -115,8 +119,9 @@ def test_whoever_tries_to_leave_the_sandbox_is_refused(source: str) -> None:
 
 
 def test_an_attribute_of_the_interpreter_is_empty_where_the_sandbox_says_nothing() -> None:
-    assert render("{{ ('{0._' ~ '_class_' ~ '_}').format(messages) }}") == ""
-    assert render("{{ messages[0]['_' ~ '_class_' ~ '_'] }}") == ""
+    name = "{% set name = '_class_' %}"
+    assert render(name + "{{ ('{0._' ~ name ~ '_}').format(messages) }}") == ""
+    assert render(name + "{{ messages[0]['_' ~ name ~ '_'] }}") == ""
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,9 @@ def tied(config: dict[str, Any], digests: tuple[str, str], *, dtype: str = "BF16
     held = shapes.inventory((name, "BF16", shape) for name, shape in TABLE.items())
     values = {"model.embed_tokens.weight": (digests[0], "BF16"), "lm_head.weight": (digests[1], dtype)}
     changed = tuple(
-        replace(tensor, blake3=values[tensor.name][0], dtype=values[tensor.name][1])
-        if tensor.name in values
-        else tensor
+        replace(tensor, blake3=digest, dtype=kind)
         for tensor in held.tensors
+        for digest, kind in [values.get(tensor.name, (tensor.blake3, tensor.dtype))]
     )
     _, findings = read_facts(replace(held, tensors=changed), {"config.json": json.dumps(config).encode()})
     return {finding.id for finding in findings if finding.id.startswith("config-")}

@@ -38,7 +38,7 @@ SHADOWED: dict[str, tuple[tuple[dict[str, Any], ...], dict[str, Any], dict[str, 
         (),
         decoder(_9="<s>"),
         {},
-        "gives 9 to '<s>', which tokenizer.json gives to no",
+        "gives 9 to '<s>', which tokenizer.json gives to",
     ),
     "another id in added_tokens.json": ((), {}, {"added_tokens__json": b'{"<s>": 0}'}, "added_tokens.json gives 0 to"),
 }

@@ -180,6 +180,11 @@ def python_numbers(scene: Scene) -> None:
     scene.write("config.json", text)
 
 
+def licence_text(scene: Scene) -> None:
+    scene.remove("LICENSE")
+    scene.write("LICENSE.txt", LICENCE.read_bytes())
+
+
 def thinking(scene: Scene) -> None:
     """Cut earlier reasoning out of a conversation, as published templates do."""
     source = (
@@ -191,12 +196,6 @@ def thinking(scene: Scene) -> None:
     )
     scene.write("chat_template.jinja", source)
     scene.merge("tokenizer_config.json", chat_template=None)
-
-
-def licence_called_otherwise(scene: Scene) -> None:
-    """Give the licence text another name that is as usual."""
-    scene.remove("LICENSE")
-    scene.write("LICENSE.txt", LICENCE.read_bytes())
 
 
 _ALL: Mapping[str, Build] = {
@@ -218,7 +217,7 @@ _ALL: Mapping[str, Build] = {
     "a template that cuts reasoning out": thinking,
     "a template in two files": added("additional_chat_templates/tool_use.jinja", TEMPLATE),
     "what only Python calls a number": python_numbers,
-    "a licence called otherwise": licence_called_otherwise,
+    "a licence called otherwise": licence_text,
     "a name of 255 bytes": named("n" * 251 + ".txt"),
     "names in other scripts": lambda scene: (
         named("Übersicht.md")(scene), named("说明.md")(scene), named("лицензия.txt")(scene), named("читайме.md")(scene),
@@ -236,7 +235,6 @@ _ALL: Mapping[str, Build] = {
     "a picture": added("assets/logo.png", b"\x89PNG\r\n\x1a\n" + bytes(100)),
     "results of an evaluation": added("eval_results.json", '{"loss": NaN}'),
 }  # fmt: skip
-
 
 HONEST = [
     *(Case(group="honest", name=name, build=build) for name, build in _ALL.items()),

@@ -126,8 +126,7 @@ CASES = [
         "called .gguf": (pickled("model.gguf"), GLOBALS),
         "called like nothing": (pickled("vocab", protocol=1), GLOBALS),
         "in place of the weights": (
-            pickled("model-00001-of-00002.safetensors"),
-            error("safetensors-malformed") | GLOBALS),
+            pickled("model-00001-of-00002.safetensors"), error("safetensors-malformed") | GLOBALS),
         "behind a harmless one": (
             pickled("weights.pt", lambda data: pickle.dumps({"a": 1}) + data), GLOBALS),
         "in a string of another": (pickled("weights.pt", pickle.dumps), GLOBALS),

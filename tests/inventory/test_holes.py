@@ -47,9 +47,7 @@ def test_fewer_blocks_without_holes_are_a_file_system_that_compresses(
     path = tmp_path / "file"
     path.write_bytes(b"x" * (1 << 20))
     monkeypatch.setattr(holes, "HOLES_LIMIT", 4096)
-    status = path.stat()
-    fields = list(status)
-    few = os.stat_result(fields, {"st_blocks": 1})
+    few = os.stat_result(list(path.stat()), {"st_blocks": 1})
     descriptor = os.open(path, os.O_RDONLY)
     try:
         assert few.st_blocks == 1
