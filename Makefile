@@ -65,6 +65,7 @@ bench: $(VENV)/developer
 	$(BIN)/python bench/offload.py
 	PYTHONPATH=.:tests $(BIN)/python bench/bom.py
 	PYTHONPATH=.:tests $(BIN)/python bench/bom.py --tensors 1000 --files 90000 --runs 1
+	PYTHONPATH=.:tests $(BIN)/python bench/bitflips.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) tests/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*
