@@ -48,6 +48,8 @@ from mbom.source import FolderSource
 
 print(len(scan(FolderSource(sys.argv[1])).inventory.to_bytes()))
 """
+# Without the highest bit of the exponent every pattern of BF16 is a number, as in every honest checkpoint.
+NUMBERS = bytes(byte & 0xBF for byte in range(256))
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336,
     "num_hidden_layers": 4, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 32000,
@@ -92,7 +94,9 @@ def make_shards(folder: Path, size: int, *, shards: int = 4, tensor: int = 32 <<
         with (folder / name).open("wb") as file:
             file.write(len(header).to_bytes(8, "little") + header)
             for _ in entries:
-                file.write(os.urandom(tensor))
+                data = bytearray(os.urandom(tensor))
+                data[1::2] = data[1::2].translate(NUMBERS)
+                file.write(data)
     index = {"metadata": {"total_size": shards * each * tensor}, "weight_map": weight_map}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     (folder / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
