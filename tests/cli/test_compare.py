@@ -173,7 +173,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "an empty folder": (nothing_inside, 3, "holds no behaviour record"),
     "half a record": (lambda folder: (folder / bundle.BEHAVIOUR_NUMBERS).unlink(), 1, "belong together"),
     "a stranger": (lambda folder: (folder / "run.py").write_text("print()"), 1, "'run.py' is not a member"),
-    "a name that moves the cursor": (lambda folder: (folder / "\x1b[2J").write_text("x"), 1, "is not a member"),
+    "a name that moves the cursor": (lambda folder: (folder / "\x1b[2J").write_text("x"), 1, "holds a control"),
     "a link": (link_inside, 1, "behaviour.json is a link"),
     "a pipe as member": (pipe_inside, 1, "behaviour.json is a link or a special file"),
     "a member beyond its limit": (
