@@ -337,7 +337,10 @@ HOSTILE = {
     "a lone surrogate": (b'{"bomFormat":"\\ud800"}', "lone surrogate"),
     "a number of a thousand digits": (b'{"version":' + b"9" * 1000 + b"}", "1000 digits"),
     "a number out of range": (b'{"version":1e999}', "out of range"),
-    "XML": (b'<?xml version="1.0"?><bom xmlns="http://cyclonedx.org/schema/bom/1.6"/>', "not JSON"),
+    "XML": (
+        b'<?xml version="1.0"?><bom xmlns="http://cyclonedx.org/schema/bom/1.6"/>',
+        "CycloneDX is read in JSON only",
+    ),
     "SPDX": (b'{"spdxVersion":"SPDX-2.3"}', "no member bomFormat"),
     "nothing": (b"", "not JSON"),
     "an endless text": (b'{"bomFormat":"' + b"x" * 100_000, "not JSON"),
