@@ -114,6 +114,19 @@ def test_attest_then_verify_without_a_network(made: Callable[[int], Keyless], re
     assert done.stderr == "", "the library keeps its warnings to itself"
 
 
+def test_a_signature_by_itself_is_verified_keyless_too(keyless: Keyless, run: Command, tmp_path: Path) -> None:
+    done = run("verify", FIXTURE, "--signature", keyless.bundle / bundle.MODEL_SIGNATURE, *keyless.trusted())
+    assert done.status == 0, done.out + done.err
+    assert ALICE in done.out
+    shard = next(keyless.bundle.rglob("*.safetensors.sigstore.json"))
+    alone = FIXTURE / shard.name.removesuffix(".sigstore.json")
+    assert run("verify", alone, "--signature", shard, *keyless.trusted()).status == 0
+    other = run("verify", alone, "--signature", shard, *keyless.trusted(identity="mallory@example.com"))
+    assert other.status == 1
+    run("keygen", tmp_path / "release.pem")
+    assert run("verify", alone, "--signature", shard, "--key", tmp_path / "release.pub").status == 1
+
+
 def test_the_command_that_attest_shows_next_verifies(keyless: Keyless, run: Command) -> None:
     (line,) = [line for line in keyless.made.stderr.splitlines() if line.startswith("next: mbom verify ")]
     shown = line.removeprefix("next: mbom ").replace("~", str(keyless.home)).split()
