@@ -18,7 +18,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy,
 
 from mbom.digest import is_sha256
 from mbom.errors import FormatError, KeyFileError, SignatureError
-from mbom.signing import chainbundle, manifest, oms, statement
+from mbom.signing import chainbundle, manifest, oms, statement, strictx509
 from mbom.signing.dsse import Envelope
 from mbom.signing.keys import PublicKey, supported
 from mbom.signing.oms import OmsManifest
@@ -133,8 +133,9 @@ class CertificateVerifier:
     def _read(self, bundle: bytes, what: str) -> tuple[PublicKey, Envelope | MessageSignature]:
         read = chainbundle.read(bundle, what=what)
         try:
-            chain = [_loaded(data, what) for data in read.certificates]
-            return self._signer(chain[0], chain[1:], what), read.content
+            with strictx509.warnings_refused():
+                chain = [_loaded(data, what) for data in read.certificates]
+                return self._signer(chain[0], chain[1:], what), read.content
         except _MALFORMED as error:
             raise FormatError(f"{what}: a certificate in it is malformed: {error}") from error
 
@@ -195,7 +196,8 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
         if label != b"CERTIFICATE":
             raise KeyFileError(f"{path}: holds a PEM block {label.decode()!r}, only certificates belong there")
     try:
-        return x509.load_pem_x509_certificates(data)
+        with strictx509.warnings_refused():
+            return x509.load_pem_x509_certificates(data)
     except _MALFORMED as error:
         raise KeyFileError(f"{path}: holds no certificates in PEM that can be read") from error
 
@@ -203,7 +205,7 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
 def _loaded(data: bytes, what: str) -> x509.Certificate:
     if len(data) > CERTIFICATE_LIMIT:
         raise FormatError(f"{what}: a certificate of {len(data)} bytes, the limit is {CERTIFICATE_LIMIT}")
-    return x509.load_der_x509_certificate(data)
+    return strictx509.load_der(data)
 
 
 def _check_use(leaf: x509.Certificate, at: datetime, what: str) -> None:

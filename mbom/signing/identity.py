@@ -16,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 
 from mbom.errors import KeyFileError, SignatureError, UsageError
+from mbom.signing import strictx509
 from mbom.signing.keys import supported
 
 CERTIFICATE_LIMIT = 16 << 10  # bytes; Fulcio's have about 1,000, most of them GitHub's claims
@@ -165,7 +166,7 @@ def load_certificate(der: bytes, *, what: str) -> x509.Certificate:
     if len(der) > CERTIFICATE_LIMIT:
         raise SignatureError(f"{what}: a certificate of {len(der)} bytes, the limit is {CERTIFICATE_LIMIT}")
     try:
-        certificate = x509.load_der_x509_certificate(der)
+        certificate = strictx509.load_der(der)
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise SignatureError(f"{what}: the certificate cannot be read") from error

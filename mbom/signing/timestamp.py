@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from mbom.errors import FormatError, KeyFileError, SignatureError
+from mbom.signing import strictx509
 from mbom.signing.keyfiles import read_key_file
 
 CHAIN_LIMIT = 16  # certificates; an authority has two to four
@@ -78,7 +79,8 @@ class TimestampAuthority:
         if others:
             raise KeyFileError(f"{path}: holds a PEM block {min(others).decode(errors='replace')!r}, not certificates")
         try:
-            certificates = x509.load_pem_x509_certificates(data)
+            with strictx509.warnings_refused():
+                certificates = x509.load_pem_x509_certificates(data)
         except ValueError as error:
             raise KeyFileError(f"{path}: holds no certificate in PEM, or a damaged one") from error
         if len(certificates) > CHAIN_LIMIT:
@@ -97,7 +99,8 @@ class TimestampAuthority:
             signers = len(decoded.signed_data.signer_infos)
             if signers != 1:
                 raise SignatureError(f"{what}: the timestamp has {signers} signers, exactly one is allowed")
-            self._verifier.verify_message(decoded, signature)
+            with strictx509.warnings_refused():
+                self._verifier.verify_message(decoded, signature)
             info = decoded.tst_info
             return Timestamp(time=info.gen_time, policy=info.policy.dotted_string)
         except (rfc3161_client.VerificationError, ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:

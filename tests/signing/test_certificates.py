@@ -1,5 +1,6 @@
 """Trust by certificate: what leads to a root and may sign, and every way in which it may not."""
 
+import base64
 import json
 import random
 from collections.abc import Callable
@@ -356,6 +357,40 @@ def test_no_flipped_bit_of_a_bundle_goes_unnoticed() -> None:
         bent[choose.randrange(len(bent))] ^= 1 << choose.randrange(8)
         with pytest.raises(RefusedError):
             by.verify_oms(bytes(bent))
+
+
+def test_no_flipped_bit_of_a_certificate_goes_unnoticed() -> None:
+    sound = json.loads(signed_under(STATEMENT, leaf()))
+    by = verifier()
+    held = sound["verificationMaterial"]["x509CertificateChain"]["certificates"][0]
+    der = base64.b64decode(held["rawBytes"])
+    for bit in range(8 * len(der)):
+        bent = bytearray(der)
+        bent[bit // 8] ^= 1 << bit % 8
+        held["rawBytes"] = base64.b64encode(bent).decode()
+        with pytest.raises(RefusedError):
+            by.verify_oms(json.dumps(sound).encode())
+
+
+def negative_serial(certificate: x509.Certificate) -> bytes:
+    der = bytearray(certificate.public_bytes(Encoding.DER))
+    number = certificate.serial_number
+    der[der.index(number.to_bytes(number.bit_length() // 8 + 1, "big"))] |= 0x80
+    return bytes(der)
+
+
+def test_a_serial_number_below_zero_is_refused(tmp_path: Path) -> None:
+    def bend(material: dict[str, Any]) -> None:
+        der = negative_serial(signer.certificate)
+        material["x509CertificateChain"]["certificates"][0]["rawBytes"] = base64.b64encode(der).decode()
+
+    signer = leaf()
+    with pytest.raises(FormatError, match="serial number"):
+        verifier().verify_oms(edited(bend))
+    body = base64.encodebytes(negative_serial(ROOT.certificate)).decode()
+    (tmp_path / "roots.pem").write_text(f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
+    with pytest.raises(KeyFileError, match="no certificates in PEM that can be read"):
+        load_certificates(tmp_path / "roots.pem")
 
 
 def test_many_roots_are_counted() -> None:
