@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mbom import zipbundle
+from mbom import strictjson, zipbundle
 from mbom.behaviour.numbers import SIZE_LIMIT as NUMBERS_LIMIT
 from mbom.behaviour.record import JSON_LIMIT, Record
+from mbom.digest import sha256
 from mbom.errors import FormatError, RefusedError, StorageError, UsageError
 from mbom.inventory.record import DOCUMENT_LIMIT
 from mbom.signing.sigstorebundle import BUNDLE_LIMIT
 from mbom.source.names import check_name
 from mbom.storage import folders, locks
+from mbom.strictjson import Json
 
 ATTESTATION = "attestation.sigstore.json"
 MODEL_SIGNATURE = "model.sig"
@@ -73,6 +75,17 @@ def _limit(member: str) -> int | None:
     if member.startswith(SHARD_FOLDER) and member.endswith(SHARD_SUFFIX):
         return SHARD_LIMIT
     return None
+
+
+def digest(members: Mapping[str, bytes]) -> str:
+    """Return the identity of a bundle: SHA-256 over RFC 8785 JSON of ``[{name, sha256, size}…]``, by name.
+
+    It is the same for a folder and for a ``.zip`` of it, and computed as the model digest is.
+    """
+    listed: list[Json] = [
+        {"name": name, "sha256": sha256(data), "size": len(data)} for name, data in sorted(members.items())
+    ]
+    return sha256(strictjson.canonical(listed))
 
 
 def read(path: Path) -> dict[str, bytes]:

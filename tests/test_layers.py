@@ -16,7 +16,10 @@ LEVELS = [
     {"inventory", "zipbundle"},
     {"ancestry", "facts"},
     {"attestation", "bom", "bundle", "engine", "verdict"},
+    {"dossier"},
     {"attest", "bases", "measure", "verify"},
+    {"diff"},
+    {"policy"},
     {"cli"},
     {"__main__"},
 ]

@@ -9,8 +9,10 @@ from typing import Literal
 
 from mbom import strictjson
 from mbom.errors import FormatError
+from mbom.signing import statement
 from mbom.signing.dsse import Envelope
 from mbom.signing.sigstorebundle import BUNDLE_LIMIT
+from mbom.signing.statement import Statement
 from mbom.strictjson import Fields
 
 Material = Literal["public key", "certificate chain", "keyless certificate"]
@@ -48,3 +50,14 @@ def claimed(data: bytes, *, what: str) -> Claimed:
     envelope = Envelope.from_fields(top.object("dsseEnvelope"))
     payload = Fields(strictjson.loads(envelope.unverified_payload, what=f"{what}: statement"), f"{what}: statement")
     return Claimed(material=named[0], predicate_type=payload.text("predicateType"))
+
+
+def claimed_statement(data: bytes, *, predicate_type: str, what: str) -> Statement:
+    """Read the statement in a bundle without verifying it: what its author claims, if it is the author's.
+
+    Raises:
+        FormatError: when there is none, or it is malformed or of another type.
+    """
+    top = Fields(strictjson.loads(data, what=what, limit=BUNDLE_LIMIT, floats=False), what)
+    envelope = Envelope.from_fields(top.object("dsseEnvelope"))
+    return statement.parse(envelope.unverified_payload, predicate_type=predicate_type, what=f"{what}: statement")
