@@ -4,7 +4,7 @@ A terabyte of weights has some ten megabytes of headers. What comes of them has 
 vouches for nothing; an inventory comes from ``scan``, which reads every byte.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from mbom.inventory.opening import opened
 from mbom.inventory.record import TensorRecord
@@ -36,20 +36,7 @@ def records(headers: Mapping[str, Header]) -> tuple[TensorRecord, ...]:
         headers: by the name of the file; of a tensor that lies in two files, the first file's is taken.
     """
     found: dict[str, TensorRecord] = {}
-    for record in _records(headers):
-        found.setdefault(record.name, record)
-    return tuple(found[name] for name in sorted(found))
-
-
-def _records(headers: Mapping[str, Header]) -> Iterable[TensorRecord]:
     for file, header in sorted(headers.items()):
         for tensor in header.tensors:
-            yield TensorRecord(
-                name=tensor.name,
-                file=file,
-                dtype=tensor.dtype,
-                shape=tensor.shape,
-                start=tensor.start,
-                end=tensor.end,
-                blake3=UNREAD,
-            )
+            found.setdefault(tensor.name, TensorRecord.of(file, tensor, UNREAD))
+    return tuple(found[name] for name in sorted(found))

@@ -241,13 +241,5 @@ def _tensors(readings: Mapping[str, Reading], index: Index | None) -> tuple[Tens
     for name, reading in sorted(readings.items()):
         for tensor, digest in zip(reading.header.tensors if reading.header else (), reading.blake3, strict=True):
             if tensor.name not in chosen or places.get(tensor.name) == name:
-                chosen[tensor.name] = TensorRecord(
-                    name=tensor.name,
-                    file=name,
-                    dtype=tensor.dtype,
-                    shape=tensor.shape,
-                    start=tensor.start,
-                    end=tensor.end,
-                    blake3=digest,
-                )
+                chosen[tensor.name] = TensorRecord.of(name, tensor, digest)
     return tuple(chosen[name] for name in sorted(chosen))
