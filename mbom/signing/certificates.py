@@ -24,7 +24,6 @@ from mbom.signing.keys import PublicKey, supported
 from mbom.signing.oms import OmsManifest
 from mbom.signing.sigstorebundle import MessageSignature
 from mbom.signing.statement import Statement
-from mbom.signing.verifier import Seen
 
 T = TypeVar("T", bound=x509.ExtensionType)
 
@@ -97,7 +96,7 @@ class CertificateVerifier:
         return f"{self._name}, certified under {' or '.join(roots) if len(roots) < 4 else f'one of {len(roots)} roots'}"
 
     def verify_statement(self, bundle: bytes, *, predicate_type: str, what: str = "bundle") -> Statement:
-        """See ``Verifier``."""
+        """See ``Verifier``: certificates must be valid at the moment, so nobody is asked for another."""
         key, content = self._read(bundle, what)
         if not isinstance(content, Envelope):
             raise FormatError(f"{what}: signs a file's digest, where a signed statement belongs")
@@ -119,11 +118,6 @@ class CertificateVerifier:
     def verify_oms(self, bundle: bytes, *, what: str = "model.sig") -> OmsManifest:
         """See ``Verifier``."""
         return oms.interpret(self.verify_statement(bundle, predicate_type=oms.PREDICATE_TYPE, what=what), what=what)
-
-    def seen(self, bundle: bytes, *, what: str = "bundle") -> Seen:
-        """See ``Verifier``: certificates must be valid at the moment, so nobody is asked for another."""
-        del bundle, what
-        return Seen(time=None, detail="")
 
     def narrowed(self, signed: Statement) -> Self:
         """See ``Verifier``: a name is one signer."""

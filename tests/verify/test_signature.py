@@ -23,7 +23,6 @@ from mbom.signing.dsse import PAYLOAD_TYPE, encode
 from mbom.signing.manifest import LEGACY_PREDICATE_TYPE
 from mbom.signing.oms import OmsManifest
 from mbom.signing.sigstorebundle import BUNDLE_LIMIT, MEDIA_TYPE
-from mbom.signing.verifier import Seen
 from mbom.source import FolderSource
 from mbom.verdict import SIGNATURE_STEPS, SignatureVerdict
 from mbom.verify import verify_signature
@@ -465,9 +464,6 @@ class Notary:
         raise NotImplementedError
 
     def verify_oms(self, bundle: bytes, *, what: str = "model.sig") -> OmsManifest:
-        raise NotImplementedError
-
-    def seen(self, bundle: bytes, *, what: str = "bundle") -> Seen:
         raise NotImplementedError
 
     def narrowed(self, signed: Statement) -> "Notary":
