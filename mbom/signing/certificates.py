@@ -24,6 +24,7 @@ from mbom.signing.keys import PublicKey, supported
 from mbom.signing.oms import OmsManifest
 from mbom.signing.sigstorebundle import MessageSignature
 from mbom.signing.statement import Statement
+from mbom.storage import files
 
 T = TypeVar("T", bound=x509.ExtensionType)
 
@@ -180,12 +181,11 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
         KeyFileError: when it cannot be read, or holds anything but certificates.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(ROOTS_LIMIT + 1)
+        data, _ = files.read(path, limit=ROOTS_LIMIT)
+    except files.UnfitError as error:
+        raise KeyFileError(f"{path}: {error.strerror}, which no file of roots is") from error
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(data) > ROOTS_LIMIT:
-        raise KeyFileError(f"{path}: larger than {ROOTS_LIMIT} bytes, which no file of roots is")
     for label in _LABEL.findall(data):
         if label != b"CERTIFICATE":
             raise KeyFileError(f"{path}: holds a PEM block {label.decode()!r}, only certificates belong there")

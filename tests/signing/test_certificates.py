@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -332,6 +333,12 @@ def test_a_file_that_is_not_made_of_certificates_is_not_used(case: str, tmp_path
     data, said = UNUSABLE[case]
     (tmp_path / "roots.pem").write_bytes(data)
     with pytest.raises(KeyFileError, match=said):
+        load_certificates(tmp_path / "roots.pem")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "roots.pem")
+    with pytest.raises(KeyFileError, match="not a regular file"):
         load_certificates(tmp_path / "roots.pem")
 
 
