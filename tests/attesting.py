@@ -77,7 +77,11 @@ class Scene:
 
 def reseal(folder: Path, inventory: Inventory, signer: Signer) -> None:
     """Sign the bundle at ``folder`` as it lies there anew: see ``Scene.reseal``."""
-    members = bundle.read(folder)
+    (folder / bundle.ATTESTATION).write_bytes(signer.sign_statement(statement_of(folder, inventory)))
+
+
+def statement_of(folder: Path, inventory: Inventory) -> bytes:
+    """Return the statement of an attestation of ``inventory``, whose evidence lies in the bundle at ``folder``."""
     attestation = Attestation(
         origin=inventory.origin,
         model_digest=inventory.digest,
@@ -85,13 +89,12 @@ def reseal(folder: Path, inventory: Inventory, signer: Signer) -> None:
         time=CREATED,
         evidence=tuple(
             Evidence(name=name, sha256=sha256(data), media_type=bundle.media_type(name))
-            for name, data in sorted(members.items())
+            for name, data in sorted(bundle.read(folder).items())
             if name != bundle.ATTESTATION
         ),
     )
     subjects = [(file.name, file.sha256) for file in inventory.files]
-    signed = signer.sign_statement(statement.build(subjects, PREDICATE_TYPE, attestation.to_dict()))
-    (folder / bundle.ATTESTATION).write_bytes(signed)
+    return statement.build(subjects, PREDICATE_TYPE, attestation.to_dict())
 
 
 def passing_off(record: Record) -> Measure:
@@ -133,6 +136,24 @@ def copy_scene(scene: Scene, root: Path) -> Scene:
     shutil.copytree(scene.checkpoint, root / scene.checkpoint.name)
     shutil.copytree(scene.bundle, root / scene.bundle.name)
     return replace(scene, root=root, checkpoint=root / scene.checkpoint.name, bundle=root / scene.bundle.name)
+
+
+def another_model(scene: Scene, *shards: str) -> Scene:
+    """Return a scene of another checkpoint by the same signer: equal but for its card and a bit of ``shards``."""
+    root = scene.root / "another"
+    root.mkdir()
+    other = copy_scene(scene, root)
+    other.edit("README.md", lambda data: data + b"\nanother\n")
+    for name in shards:
+        other.edit(name, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+    attest(
+        FolderSource(other.checkpoint),
+        root / "another.mbom",
+        created=CREATED,
+        signer=scene.signer,
+        measure=passing_off(scene.record),
+    )
+    return replace(other, bundle=root / "another.mbom")
 
 
 def failed(verdict: Verdict) -> set[str]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import published
 import shapes
+from syntheticrecords import RUNTIME
 
 from mbom import bom, strictjson
 from mbom.behaviour.coverage import Coverage
-from mbom.behaviour.runtime import Runtime
 from mbom.bom import BehaviourSummary
 from mbom.bom.format.schema import Spec
 from mbom.digest import sha256
@@ -62,21 +62,7 @@ BEHAVIOUR = BehaviourSummary(
         tensors_read=459,
         tensors_not_executed=(),
     ),
-    runtime=Runtime(
-        device="cpu",
-        python="3.13.5",
-        torch="2.9.1+cu128",
-        transformers="5.23.0",
-        tokenizers="0.23.3",
-        system="Linux",
-        system_version="6.8.0-60-generic",
-        machine="x86_64",
-        processor="AMD EPYC 9654 96-Core Processor",
-        driver=None,
-        cuda=None,
-        threads=16,
-        isolation=("network-namespace", "rlimits"),
-    ),
+    runtime=replace(RUNTIME, torch="2.9.1+cu128", threads=16, isolation=("network-namespace", "rlimits")),
     limits=(("router_margin", 1e-6), ("relative_error", 1e-9)),
 )
 

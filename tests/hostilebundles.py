@@ -16,18 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attesting import CREATED, Scene, copy_scene, passing_off
+from attesting import CREATED, Scene, another_model, passing_off, statement_of
 from checkpoints import FolderAsHub
 from hostilejson import SPELLINGS
 from zipcraft import LINK, Member, archive
 
-from mbom import __version__, bundle
+from mbom import bundle
 from mbom.attest import attest
-from mbom.attestation import BOM_PREDICATE_TYPE, PREDICATE_TYPE, Attestation, Evidence
-from mbom.digest import sha256
+from mbom.attestation import BOM_PREDICATE_TYPE
 from mbom.inventory import Inventory
 from mbom.signing import oms, statement
-from mbom.source import FolderSource, Origin
+from mbom.source import Origin
 from mbom.verify import Expectation
 
 SHARDS = tuple(f"model-0000{number}-of-00003.safetensors" for number in range(3))
@@ -320,28 +319,11 @@ MEMBERS: dict[str, Attack] = {
 # ---- by whoever may serve any honest bundle of the same signer ----
 
 
-def another_model(scene: Scene) -> Scene:
-    """Return a scene of another checkpoint by the same signer: equal but for one weight and the card."""
-    root = scene.root / "another"
-    root.mkdir()
-    other = copy_scene(scene, root)
-    other.edit("README.md", lambda data: data + b"\nanother\n")
-    other.edit(SHARDS[1], lambda data: data[:-1] + bytes([data[-1] ^ 1]))
-    attest(
-        FolderSource(other.checkpoint),
-        root / "another.mbom",
-        created=CREATED,
-        signer=scene.signer,
-        measure=passing_off(scene.record),
-    )
-    return replace(other, bundle=root / "another.mbom")
-
-
 def taken(*names: str) -> Deed:
     """Take members from the bundle of the other model."""
 
     def deed(scene: Scene) -> None:
-        other = another_model(scene)
+        other = another_model(scene, SHARDS[1])
         for name in names or bundle.read(other.bundle):
             shutil.copy(other.member(name), scene.member(name))
 
@@ -349,7 +331,7 @@ def taken(*names: str) -> Deed:
 
 
 def new_weights(scene: Scene) -> None:
-    other = another_model(scene)
+    other = another_model(scene, SHARDS[1])
     shutil.copy(other.checkpoint / SHARDS[1], scene.checkpoint / SHARDS[1])
 
 
@@ -405,19 +387,7 @@ MISMATCHED: dict[str, Attack] = {
 def attestation_of(scene: Scene) -> dict[str, Any]:
     """Return the statement of the attestation as it should be, for an attack to bend."""
     inventory = Inventory.from_bytes(scene.member(bundle.INVENTORY).read_bytes())
-    predicate = Attestation(
-        origin=inventory.origin,
-        model_digest=inventory.digest,
-        tool_version=__version__,
-        time=CREATED,
-        evidence=tuple(
-            Evidence(name=name, sha256=sha256(data), media_type=bundle.media_type(name))
-            for name, data in sorted(bundle.read(scene.bundle).items())
-            if name != bundle.ATTESTATION
-        ),
-    )
-    subjects = [(file.name, file.sha256) for file in inventory.files]
-    said: dict[str, Any] = json.loads(statement.build(subjects, PREDICATE_TYPE, predicate.to_dict()))
+    said: dict[str, Any] = json.loads(statement_of(scene.bundle, inventory))
     return said
 
 

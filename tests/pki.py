@@ -1,7 +1,7 @@
 """Certificates for tests, made with ``cryptography``, and bundles signed under them as peers write them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,33 +92,62 @@ def issue(
     extensions: Extensions = AUTHORITY,
     key: PrivateKey | None = None,
     days: tuple[float, float] = (-30, 30),
+    start: datetime | None = None,
+    serial: int | None = None,
     issuer_key: PrivateKey | None = None,
     subject: x509.Name | None = None,
 ) -> Holder:
-    """Issue a certificate, valid between ``days`` from this moment; a root where nobody is above."""
+    """Issue a certificate, valid between ``days`` from ``start`` or this moment; a root where nobody is above.
+
+    Given keys, a start and a serial number, it is the same in every run.
+    """
     key = key or ec.generate_private_key(ec.SECP256R1())
     called = subject if subject is not None else x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    start = datetime.now(UTC).replace(microsecond=0)
+    start = start or datetime.now(UTC).replace(microsecond=0)
+    signing_key = issuer_key or (under.key if under else key)
     builder = (
         x509.CertificateBuilder()
         .subject_name(called)
         .issuer_name(under.certificate.subject if under else called)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(start + timedelta(days=days[0]))
         .not_valid_after(start + timedelta(days=days[1]))
     )
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical=critical)
-    certificate = builder.sign(issuer_key or (under.key if under else key), hashes.SHA256())
+    repeatable = True if isinstance(signing_key, ec.EllipticCurvePrivateKey) else None
+    certificate = builder.sign(signing_key, hashes.SHA256(), ecdsa_deterministic=repeatable)
     return Holder(certificate=certificate, key=key, above=(under, *under.above) if under else ())
 
 
-def signed_under(statement: bytes, holder: Holder, *, chain: Sequence[x509.Certificate] | None = None) -> bytes:
+def fixed_chain(*names: str, start: datetime) -> Holder:
+    """Return a signer with the last of ``names``, under the others; every certificate is the same in every run."""
+    holder = None
+    for number, name in enumerate(names, 1):
+        key = ec.derive_private_key(number, ec.SECP256R1())
+        extensions = SIGNING if number == len(names) else AUTHORITY
+        holder = issue(name, under=holder, extensions=extensions, key=key, start=start, serial=1000 + number)
+    assert holder is not None
+    return holder
+
+
+def repeatably(key: ec.EllipticCurvePrivateKey, data: bytes) -> bytes:
+    """Sign with a key on P-256 so that the signature is the same in every run (RFC 6979)."""
+    return key.sign(data, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+
+
+def signed_under(
+    statement: bytes,
+    holder: Holder,
+    *,
+    chain: Sequence[x509.Certificate] | None = None,
+    sign: Callable[[ec.EllipticCurvePrivateKey, bytes], bytes] = keys.sign,
+) -> bytes:
     """Return the bundle over a statement that ``holder`` signs, with ``chain`` in place of the holder's own."""
     assert isinstance(holder.key, ec.EllipticCurvePrivateKey)
     signing_key = holder.key
-    envelope = seal(statement, lambda data: keys.sign(signing_key, data))
+    envelope = seal(statement, lambda data: sign(signing_key, data))
     return chain_bundle({"dsseEnvelope": envelope.to_dict()}, chain if chain is not None else holder.chain)
 
 

@@ -29,14 +29,14 @@ def load(data: bytes, *, floats: bool = True) -> Json:
 
 
 @given(DOCUMENTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_honest_documents_read_as_the_standard_reader_reads_them(document: Json) -> None:
     for text in (json.dumps(document), json.dumps(document, ensure_ascii=False, indent=2)):
         assert load(text.encode()) == json.loads(text) == document
 
 
 @given(DOCUMENTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_pretty_bytes_read_back_and_do_not_depend_on_order(document: Json) -> None:
     assert load(strictjson.pretty(document)) == document
     if isinstance(document, dict):
@@ -152,7 +152,7 @@ def test_mutated_documents_are_refused_or_read_like_the_standard_reader(seed: in
 
 
 @given(st.dictionaries(st.text(), st.integers(-(2**53) + 1, 2**53 - 1) | st.text() | st.floats(-1e15, 1e15)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_canonical_bytes_read_back_as_the_same_document(document: dict[str, Json]) -> None:
     data = strictjson.canonical(document)
     assert load(data) == document

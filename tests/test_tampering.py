@@ -3,23 +3,20 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from attesting import CREATED, Scene, change_tensor, copy_scene, failed, new_signer, passing_off
+from attesting import Scene, another_model, change_tensor, failed, new_signer
 from safetensors.numpy import load as load_numbers
 from safetensors.numpy import save as save_numbers
 
 from fixtures import layout
 from mbom import bundle
-from mbom.attest import attest
 from mbom.attestation import BOM_PREDICATE_TYPE
 from mbom.digest import sha256
 from mbom.inventory import Inventory
 from mbom.signing import oms, statement
-from mbom.source import FolderSource
 
 SHARDS = tuple(f"model-0000{number}-of-00003.safetensors" for number in range(3))
 Tamper = Callable[[Scene], object]
@@ -187,22 +184,6 @@ def test_a_changed_bundle_is_caught(scene: Scene, name: str) -> None:
 
 
 # ---- lies of whoever holds the key: every signature and every digest of a member is right ----
-
-
-def another_model(scene: Scene) -> Scene:
-    """Return a scene of another checkpoint by the same signer: equal but for its card."""
-    root = scene.root / "another"
-    root.mkdir()
-    other = copy_scene(scene, root)
-    other.edit("README.md", lambda data: data + b"\nanother\n")
-    attest(
-        FolderSource(other.checkpoint),
-        root / "another.mbom",
-        created=CREATED,
-        signer=scene.signer,
-        measure=passing_off(scene.record),
-    )
-    return replace(other, bundle=root / "another.mbom")
 
 
 def take_from_another(*names: str) -> Tamper:

@@ -343,12 +343,9 @@ def inventory(folder: Path) -> Inventory:
         files.append(FileRecord(name=path.name, size=len(data), sha256=digest.sha256(data), role=role))
         if role == "weights":
             tensors += [
-                TensorRecord(
-                    name=info.name, file=path.name, dtype=info.dtype, shape=info.shape, start=info.start,
-                    end=info.end, blake3=digest.blake3(data[info.start : info.end]),
-                )
+                TensorRecord.of(path.name, info, digest.blake3(data[info.start : info.end]))
                 for info in tensorfile.parse_header(data, len(data), path.name).tensors
-            ]  # fmt: skip
+            ]
     return Inventory(
         origin=Origin(kind="folder", name=folder.name),
         files=tuple(files),

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import click
 
-from mbom.cli import folders
+from mbom.cli import folders, options
 from mbom.cli.console import Display, shown
 from mbom.errors import KeyFileError, UsageError
 from mbom.signing import (
@@ -33,7 +33,6 @@ from mbom.signing import (
 PASSWORD_VARIABLE = "MBOM_KEY_PASSWORD"  # noqa: S105  # the name of a variable, not a password
 PIN_VARIABLE = "MBOM_PKCS11_PIN"
 MODULE_VARIABLE = "MBOM_PKCS11_MODULE"
-_PATH = click.Path(path_type=Path)
 
 Command = Callable[..., None]
 
@@ -91,7 +90,7 @@ _KEYLESS = (
     ),
     click.option("--github-ref", metavar="REF", help="Demand a workflow that ran on this ref: refs/tags/v1.0."),
     click.option(
-        "--trust-config", type=_PATH, metavar="FILE", help="A Sigstore instance of your own. [default: public]"
+        "--trust-config", type=options.PATH, metavar="FILE", help="A Sigstore instance of your own. [default: public]"
     ),
 )
 

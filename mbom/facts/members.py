@@ -111,9 +111,10 @@ class Members:
             self.reject(name, wanted)
 
     def reject(self, name: str, wanted: str) -> None:
-        """Record that a member has a type or a size that it cannot have."""
-        detail = f"{name} is not {wanted}, so it is left out"
-        self.findings.append(finding("config-field", self.path, detail))
+        """Record, once, that a member has a type or a size that it cannot have."""
+        found = finding("config-field", self.path, f"{name} is not {wanted}, so it is left out")
+        if found not in self.findings:
+            self.findings.append(found)
 
 
 def escaped(name: str) -> str:

@@ -28,7 +28,6 @@ from mbom.facts.templates import (
 )
 from mbom.facts.tensordigests import TensorDigests, tensor_digests
 from mbom.facts.tokenizer import SPECIAL_TOKENS, TOKENIZER_CONFIG, Tokenizer, read_tokenizer
-from mbom.facts.unread import unread_findings
 from mbom.facts.vocabulary import vocabulary_file
 from mbom.inventory.executables import Contents
 from mbom.inventory.findings import finding
@@ -126,13 +125,13 @@ def read_facts(
     )
     findings += more + conflicts + adapter + others + rejected + seen + surprises + elsewhere(code)
     mapped = (SPECIAL_TOKENS,) if TOKENIZER_CONFIG in documents else ()
-    findings += tuple(unread_findings(inventory, side, {*SIDE_FILES, *mapped, vocabulary_file(side)}))
-    findings += tuple(side_configs(side, (file.name for file in inventory.files), code))
+    read = {*SIDE_FILES, *mapped, vocabulary_file(side)}
+    findings += tuple(side_configs(side, (file.name for file in inventory.files), code, read))
     findings += tuple(layers_differ(architecture, inventory.tensors))
     # A checkpoint that is broken already contradicts itself in any number of ways.
     if all(item.severity != "error" for item in (*inventory.findings, *findings)):
         findings += tuple(disagreements(architecture, document or {}, inventory.tensors))
-    return facts, tuple(dict.fromkeys(findings))  # two readers of one broken file say the same
+    return facts, findings
 
 
 def _documents(side: Mapping[str, bytes]) -> tuple[dict[str, Members], tuple[Finding, ...]]:

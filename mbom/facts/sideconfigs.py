@@ -1,10 +1,11 @@
-"""Configurations beside config.json: of generation, processors and parts in folders, as far as loaders act on them.
+"""Files that no fact is taken from and that loaders act on all the same: these too have one reading only.
 
-No fact is taken from them. But a loader reads each, follows its ``auto_map``, and may read it otherwise than another.
+They are configurations beside config.json, of generation, processors and parts in folders, and the tokenizer's files
+in JSON. A loader reads each, follows the ``auto_map`` of a configuration, and may read a file otherwise than another.
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from mbom.errors import FormatError
 from mbom.facts.architecture import CONFIG as MODEL_CONFIG
@@ -14,40 +15,60 @@ from mbom.facts.members import Members
 from mbom.facts.tokenizer import TOKENIZER_CONFIG
 from mbom.inventory.findings import finding, listed
 from mbom.inventory.record import Finding
-from mbom.inventory.roles import CONFIG, role
+from mbom.inventory.roles import CONFIG, TOKENIZER, role
 from mbom.strictjson import loads
 
+_OF_TOKENIZER = "tokenizer-malformed"
+_AT_ROOT = {CONFIG: "config-malformed", TOKENIZER: _OF_TOKENIZER}
+_BELOW = "config-unread"
 
-def side_configs(side: Mapping[str, bytes], files: Iterable[str], remote: Iterable[str]) -> Iterator[Finding]:
-    """Yield what is wrong with configurations that no fact is read from, and which code is asked for and not there.
+
+def side_configs(
+    side: Mapping[str, bytes], files: Iterable[str], remote: Iterable[str], read: Collection[str] = ()
+) -> Iterator[Finding]:
+    """Yield what is wrong with files that no fact is read from, and which code is asked for and not there.
 
     Args:
-        side: bytes of small files by name.
+        side: bytes of small files by name; one that is not there is too large to be read by anybody.
         files: the names of all files of the checkpoint.
         remote: what config.json and the tokenizer's configuration ask for, as ``file: class = module.class``.
+        read: the files that were read for facts. Whoever read them says what is malformed, and not what is too large.
     """
-    asked = list(remote)
-    for name, data in sorted(side.items()):
-        if name in (MODEL_CONFIG, TOKENIZER_CONFIG) or not _is_config(name):
+    asked, names = list(remote), frozenset(files)
+    for name in sorted(names.union(side)):
+        kind = _malformed(name)
+        if kind is None:
+            continue
+        if name not in side:
+            if kind != _BELOW:
+                yield finding(kind, name, f"{name}: larger than any such file that is read")
+            continue
+        if kind == _OF_TOKENIZER and name in read:
             continue
         try:
-            document = loads(data, what=name, infinity=True)
+            document = loads(side[name], what=name, infinity=True)
         except FormatError as error:
-            # At the root loaders read it; below, it may belong to anything.
-            yield finding("config-unread" if "/" in name else "config-malformed", name, str(error))
+            if name not in read:
+                yield finding(kind, name, str(error))
             continue
-        members = Members(name, document) if isinstance(document, dict) else None
-        if members is not None:
+        if kind != _OF_TOKENIZER and isinstance(document, dict):
+            members = Members(name, document)
             more = remote_code(members)
             asked.extend(more)
             yield from members.findings
             yield from elsewhere(more)
-    yield from _missing(asked, frozenset(files))
+    yield from _missing(asked, names)
 
 
-def _is_config(name: str) -> bool:
-    base = posixpath.basename(name)
-    return base == TOKENIZER_CONFIG or (role(name) == CONFIG and name.lower().endswith(".json"))
+def _malformed(name: str) -> str | None:
+    """Return the finding on a file that is not strict JSON; None where loaders do not read it, or all is said of it."""
+    kind = role(name)
+    if name == MODEL_CONFIG or not name.lower().endswith(".json"):
+        return None
+    if "/" not in name:
+        return _AT_ROOT.get(kind)
+    # At the root loaders read it; below, it may belong to anything.
+    return _BELOW if kind == CONFIG or posixpath.basename(name) == TOKENIZER_CONFIG else None
 
 
 def _missing(asked: Iterable[str], files: frozenset[str]) -> Iterator[Finding]:

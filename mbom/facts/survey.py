@@ -8,8 +8,9 @@ from mbom.facts.reading import Facts, read_facts
 from mbom.inventory.findings import ordered
 from mbom.inventory.identity import Identity
 from mbom.inventory.journal import Journal
+from mbom.inventory.metering import ScanProgress
 from mbom.inventory.record import Inventory
-from mbom.inventory.scanning import ScanProgress, scan
+from mbom.inventory.scanning import scan
 from mbom.source import Source
 
 

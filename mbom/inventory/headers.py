@@ -4,19 +4,14 @@ A terabyte of weights has some ten megabytes of headers. What comes of them has 
 vouches for nothing; an inventory comes from ``scan``, which reads every byte.
 """
 
-import errno
-import os
-import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from mbom.errors import RefusedError, StorageError
+from mbom.inventory.opening import opened
 from mbom.inventory.record import TensorRecord
 from mbom.source import LocalFile
 from mbom.tensorfile import Header, read_header
 
 UNREAD = ""  # stands for the digest of a tensor whose bytes were not read
-
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def open_header(local: LocalFile) -> Header:
@@ -30,20 +25,8 @@ def open_header(local: LocalFile) -> Header:
         RefusedError: when it is a link, a device, a pipe.
         StorageError: when the system cannot read it.
     """
-    try:
-        descriptor = os.open(local.path, _FLAGS)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise RefusedError(f"{local.name}: a symbolic link; mbom reads regular files only") from error
-        raise StorageError(f"{local.name}: cannot be opened: {error.strerror}") from error
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise RefusedError(f"{local.name}: not a regular file; mbom reads regular files only")
-        return read_header(descriptor, local.name)
-    except OSError as error:
-        raise StorageError(f"{local.name}: cannot be read: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
+    with opened(local.path, local.name) as file:
+        return read_header(file.descriptor, local.name)
 
 
 def records(headers: Mapping[str, Header]) -> tuple[TensorRecord, ...]:
@@ -53,20 +36,7 @@ def records(headers: Mapping[str, Header]) -> tuple[TensorRecord, ...]:
         headers: by the name of the file; of a tensor that lies in two files, the first file's is taken.
     """
     found: dict[str, TensorRecord] = {}
-    for record in _records(headers):
-        found.setdefault(record.name, record)
-    return tuple(found[name] for name in sorted(found))
-
-
-def _records(headers: Mapping[str, Header]) -> Iterable[TensorRecord]:
     for file, header in sorted(headers.items()):
         for tensor in header.tensors:
-            yield TensorRecord(
-                name=tensor.name,
-                file=file,
-                dtype=tensor.dtype,
-                shape=tensor.shape,
-                start=tensor.start,
-                end=tensor.end,
-                blake3=UNREAD,
-            )
+            found.setdefault(tensor.name, TensorRecord.of(file, tensor, UNREAD))
+    return tuple(found[name] for name in sorted(found))

@@ -32,10 +32,11 @@ from blake3 import blake3
 
 from mbom import __version__, strictjson
 from mbom.digest import sha256
-from mbom.errors import FormatError
+from mbom.errors import FormatError, RefusedError, StorageError
 from mbom.inventory.identity import Identity
 from mbom.inventory.notfinite import NotFinite
-from mbom.inventory.reading import CHUNK, FLAGS, HEAD, Reading, disagreement
+from mbom.inventory.opening import FLAGS, opened
+from mbom.inventory.reading import CHUNK, HEAD, Reading, disagreement
 from mbom.source import LocalFile, Origin
 from mbom.strictjson import Fields, Json
 from mbom.tensorfile import PREFIX, Header, TensorInfo, header_length, parse_header
@@ -48,7 +49,6 @@ LINE_LIMIT = 64 << 20  # bytes; the same million in one file
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _SUFFIX = ".journal"
 _NUMBERS = re.compile(r"(?:[0-9]{1,20}:){4}[0-9]{1,20}")
-_OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ class Journal:
             return None  # what is advertised of this file was not noted
         try:
             reading = _recalled(local, entry)
-        except (OSError, FormatError):
+        except (RefusedError, StorageError):
             return None  # it is read from the beginning, and whatever is wrong with it is said then
         if reading is not None:
             with self._lock:
@@ -175,7 +175,7 @@ class Journal:
             blake3=reading.blake3,
         )
         with self._lock, contextlib.suppress(OSError):
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _OPEN, 0o600)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | FLAGS, 0o600)
             try:
                 os.write(descriptor, entry.to_line())
             finally:
@@ -193,7 +193,7 @@ def _load(path: Path) -> dict[str, Entry]:
     Raises:
         OSError: when there is none, or the system cannot read it.
     """
-    descriptor = os.open(path, os.O_RDWR | _OPEN)
+    descriptor = os.open(path, os.O_RDWR | FLAGS)
     with os.fdopen(descriptor, "r+b") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
@@ -221,12 +221,12 @@ def _recalled(local: LocalFile, entry: Entry) -> Reading | None:
     """Return the reading that ``entry`` notes, if the file still is what it was.
 
     Raises:
-        OSError: when the system cannot read the file.
-        FormatError: when it has no proper header.
+        RefusedError: when it is no regular file, or has no proper header.
+        StorageError: when the system cannot read it.
     """
-    descriptor = os.open(local.path, FLAGS)
-    try:
-        if Identity.of(os.fstat(descriptor)) != entry.identity:
+    with opened(local.path, local.name) as file:
+        descriptor = file.descriptor
+        if Identity.of(file.status) != entry.identity:
             return None
         size = entry.identity.size
         prefix = os.pread(descriptor, PREFIX, 0)
@@ -252,8 +252,6 @@ def _recalled(local: LocalFile, entry: Entry) -> Reading | None:
             links=os.fstat(descriptor).st_nlink,
         )
         return reading if Identity.of(os.fstat(descriptor)) == entry.identity else None
-    finally:
-        os.close(descriptor)
 
 
 def _agrees(descriptor: int, header: Header, entry: Entry) -> bool:

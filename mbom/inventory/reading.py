@@ -6,10 +6,8 @@ pickles. That is done through the descriptor that was hashed, between the two lo
 file which changes in between is refused like any other.
 """
 
-import errno
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +16,12 @@ from blake3 import blake3
 from safetensors import SafetensorError, safe_open
 
 from mbom.digest import sha256
-from mbom.errors import ChangedError, FormatError, RefusedError, StorageError
+from mbom.errors import FormatError
 from mbom.inventory.executables import Contents, contents
 from mbom.inventory.holes import check_holes
 from mbom.inventory.identity import Identity
 from mbom.inventory.notfinite import Counter, NotFinite
+from mbom.inventory.opening import opened
 from mbom.inventory.views import FileView
 from mbom.source import LocalFile
 from mbom.tensorfile import PREFIX, Header, TensorInfo, header_length, parse_header
@@ -31,8 +30,6 @@ from mbom.tensorfile import PREFIX, Header, TensorInfo, header_length, parse_hea
 # processor time than 8 MiB.
 CHUNK = 1 << 20
 HEAD = 512  # bytes kept of every file, to tell pointers, web pages and pickles by how they begin
-
-FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,18 +76,10 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
         ChangedError: when it is written to, truncated, extended, replaced or removed while it is read.
         StorageError: when the system cannot read it.
     """
-    try:
-        descriptor = os.open(local.path, FLAGS)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise RefusedError(f"{local.name}: a symbolic link; mbom reads regular files only") from error
-        raise StorageError(f"{local.name}: cannot be opened: {error.strerror}") from error
-    try:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise RefusedError(f"{local.name}: not a regular file; mbom reads regular files only")
-        check_holes(descriptor, before, local.name)
-        stream = _Stream(descriptor, before.st_size, git=local.advertised.git_blob is not None, keep=keep, tick=tick)
+    with opened(local.path, local.name) as file:
+        descriptor, status = file.descriptor, file.status
+        check_holes(descriptor, status, local.name)
+        stream = _Stream(descriptor, status.st_size, git=local.advertised.git_blob is not None, keep=keep, tick=tick)
         header, front, malformed, differs = None, None, None, None
         if tensors:
             try:
@@ -99,18 +88,13 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
             except FormatError as error:
                 malformed = str(error)
         digests, not_finite = stream.rest(header.tensors if header is not None else ())
-        found = contents(FileView(descriptor, before.st_size), local.name) if header is None else Contents()
-        after = os.fstat(descriptor)
-    except OSError as error:
-        raise StorageError(f"{local.name}: cannot be read: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
-    _refuse_change(local, before, after, stream.position)
+        found = contents(FileView(descriptor, status.st_size), local.name) if header is None else Contents()
+        file.refuse_change(stream.position)
     return Reading(
         name=local.name,
         path=local.path,
-        identity=Identity.of(before),
-        size=before.st_size,
+        identity=Identity.of(status),
+        size=status.st_size,
         sha256=stream.sha256.hexdigest(),
         head=bytes(stream.head),
         git_blob=stream.sha1.hexdigest() if stream.sha1 is not None else None,
@@ -122,26 +106,8 @@ def read(local: LocalFile, *, tensors: bool, keep: bool, tick: Callable[[int], N
         malformed=malformed,
         disagreement=differs,
         contents=found,
-        links=before.st_nlink,
+        links=status.st_nlink,
     )
-
-
-def _refuse_change(local: LocalFile, before: os.stat_result, after: os.stat_result, position: int) -> None:
-    """Compare the file at the end with what it was, and its name with the file.
-
-    Raises:
-        ChangedError: when anything is different.
-    """
-    try:
-        change = Identity.of(after).change(Identity.of(os.lstat(local.path)))
-    except OSError:
-        change = "removed"
-    # What happened to the file itself says more than that its name means another one.
-    change = Identity.of(before).change(Identity.of(after)) if change is None else change
-    if change is None and position != before.st_size:
-        change = f"cut off at byte {position} of {before.st_size}"
-    if change is not None:
-        raise ChangedError(f"{local.name}: {change} while it was read; stop whatever writes there and try again")
 
 
 class _Stream:

@@ -13,7 +13,7 @@ from mbom.errors import FormatError
 from mbom.inventory.roles import ROLES, WEIGHTS
 from mbom.source import Origin
 from mbom.strictjson import Fields, Json
-from mbom.tensorfile import DIMENSION_LIMIT, DTYPE_BITS, RANK_LIMIT
+from mbom.tensorfile import DIMENSION_LIMIT, DTYPE_BITS, RANK_LIMIT, TensorInfo
 
 SCHEMA = "urn:mbom:inventory:v1"
 Severity = Literal["error", "warning", "note"]
@@ -75,6 +75,19 @@ class TensorRecord:
     start: int
     end: int
     blake3: str
+
+    @classmethod
+    def of(cls, file: str, tensor: TensorInfo, blake3: str) -> "TensorRecord":
+        """Return the record of an entry in the header of ``file``, with the digest of its bytes."""
+        return cls(
+            name=tensor.name,
+            file=file,
+            dtype=tensor.dtype,
+            shape=tensor.shape,
+            start=tensor.start,
+            end=tensor.end,
+            blake3=blake3,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,11 @@
 """From a source to an inventory: what to fetch, one read of every file, and what all of it says together."""
 
 import os
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from mbom import strictjson
 from mbom.errors import RefusedError, SourceError
@@ -17,6 +15,7 @@ from mbom.inventory.findings import finding, ordered
 from mbom.inventory.identity import Identity
 from mbom.inventory.index import INDEX_FILE, Index, closure, others
 from mbom.inventory.journal import Journal
+from mbom.inventory.metering import Meter, Phase, ScanProgress
 from mbom.inventory.naming import name_findings
 from mbom.inventory.reading import Reading, read
 from mbom.inventory.record import DeclaredFile, FileRecord, Inventory, TensorRecord, is_path
@@ -28,20 +27,6 @@ from mbom.source import Advertised, LocalFile, Source
 THREADS = min(4, max(2, os.cpu_count() or 2))
 SIDE_LIMIT = strictjson.SIZE_LIMIT  # bytes of one side file kept in memory: nothing larger would be parsed
 SIDE_TOTAL = 256 << 20  # bytes of all of them; gpt-oss has 28 MB, most of it the tokenizer
-
-Phase = Literal["files", "weights"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScanProgress:
-    """How far one phase of a scan is: the side files first, then the weights."""
-
-    phase: Phase
-    name: str
-    files_done: int
-    files_total: int
-    bytes_done: int
-    bytes_total: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +130,8 @@ class _Reader:
 
     def read(self, files: Sequence[Advertised], phase: Phase, *, tensors: Collection[str]) -> dict[str, Reading]:
         """Fetch and read ``files``, those in ``tensors`` as safetensors, and return the readings by name."""
-        meter = _Meter(files, phase, self._progress)
+        size = sum(file.size for file in files)
+        meter = Meter(phase, files=len(files), size=size, progress=self._progress)
         readings: dict[str, Reading] = {}
         pending: list[tuple[LocalFile, Future[Reading]]] = []
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="mbom-read")
@@ -161,7 +147,7 @@ class _Reader:
             raise SourceError(f"{missing[0]}: listed by the source, and not delivered")
         return readings
 
-    def _told(self, local: LocalFile, meter: "_Meter", tensors: Collection[str]) -> Reading:
+    def _told(self, local: LocalFile, meter: Meter, tensors: Collection[str]) -> Reading:
         """Return what the journal tells of a file, or else read it and note that."""
         if self._journal is None or local.name not in tensors:
             return self._one(local, meter, tensors)
@@ -175,7 +161,7 @@ class _Reader:
         self._journal.note(reading, opened_ns=opened)
         return reading
 
-    def _one(self, local: LocalFile, meter: "_Meter", tensors: Collection[str]) -> Reading:
+    def _one(self, local: LocalFile, meter: Meter, tensors: Collection[str]) -> Reading:
         reading = read(
             local,
             tensors=local.name in tensors,
@@ -185,7 +171,7 @@ class _Reader:
         meter.done(local.name)
         return reading
 
-    def _settled(self, local: LocalFile, reading: Reading, meter: "_Meter", tensors: Collection[str]) -> Reading:
+    def _settled(self, local: LocalFile, reading: Reading, meter: Meter, tensors: Collection[str]) -> Reading:
         """Return the reading when it is what was advertised, else fetch the file once more and insist.
 
         A folder of the hub's cache advertises too and has no second copy; what is wrong there becomes a finding.
@@ -208,52 +194,6 @@ def contradiction(advertised: Advertised, reading: Reading) -> str | None:
         if promised is not None and promised != found:
             return f"{what} {found}, advertised {promised}"
     return None
-
-
-class _Stopped(Exception):  # noqa: N818 - never leaves this module
-    """The scan ends before this file was read to its end."""
-
-
-class _Meter:
-    """Counts what the threads read, and tells them when to stop."""
-
-    def __init__(
-        self, files: Sequence[Advertised], phase: Phase, progress: Callable[[ScanProgress], None] | None
-    ) -> None:
-        self._phase = phase
-        self._progress = progress
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._files_done, self._files_total = 0, len(files)
-        self._bytes_done, self._bytes_total = 0, sum(file.size for file in files)
-
-    def tick(self, name: str, count: int) -> None:
-        if self._stopped.is_set():
-            raise _Stopped
-        with self._lock:
-            self._bytes_done = min(self._bytes_done + count, self._bytes_total)
-            self._report(name)
-
-    def done(self, name: str) -> None:
-        with self._lock:
-            self._files_done = min(self._files_done + 1, self._files_total)
-            self._report(name)
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def _report(self, name: str) -> None:
-        if self._progress is not None:
-            self._progress(
-                ScanProgress(
-                    phase=self._phase,
-                    name=name,
-                    files_done=self._files_done,
-                    files_total=self._files_total,
-                    bytes_done=self._bytes_done,
-                    bytes_total=self._bytes_total,
-                )
-            )
 
 
 def _inventory(
@@ -301,13 +241,5 @@ def _tensors(readings: Mapping[str, Reading], index: Index | None) -> tuple[Tens
     for name, reading in sorted(readings.items()):
         for tensor, digest in zip(reading.header.tensors if reading.header else (), reading.blake3, strict=True):
             if tensor.name not in chosen or places.get(tensor.name) == name:
-                chosen[tensor.name] = TensorRecord(
-                    name=tensor.name,
-                    file=name,
-                    dtype=tensor.dtype,
-                    shape=tensor.shape,
-                    start=tensor.start,
-                    end=tensor.end,
-                    blake3=digest,
-                )
+                chosen[tensor.name] = TensorRecord.of(name, tensor, digest)
     return tuple(chosen[name] for name in sorted(chosen))

@@ -11,11 +11,11 @@ from mbom.signing.manifest import Manifest
 from mbom.signing.oms import OmsManifest
 from mbom.signing.pkcs11uri import TokenKey
 from mbom.signing.signer import KeySigner, LocalSigner, Signer, Stamp
-from mbom.signing.statement import Statement, Subject
+from mbom.signing.statement import Seen, Statement, Subject
 from mbom.signing.timestamp import TimestampAuthority
 from mbom.signing.timestamping import TimestampClient
 from mbom.signing.unverified import Claimed, claimed
-from mbom.signing.verifier import KeyVerifier, Seen, Verifier
+from mbom.signing.verifier import KeyVerifier, Verifier
 
 __all__ = [
     "CURVES",

@@ -24,7 +24,7 @@ from mbom.signing.keys import PublicKey, supported
 from mbom.signing.oms import OmsManifest
 from mbom.signing.sigstorebundle import MessageSignature
 from mbom.signing.statement import Statement
-from mbom.signing.verifier import Seen
+from mbom.storage import files
 
 T = TypeVar("T", bound=x509.ExtensionType)
 
@@ -97,7 +97,7 @@ class CertificateVerifier:
         return f"{self._name}, certified under {' or '.join(roots) if len(roots) < 4 else f'one of {len(roots)} roots'}"
 
     def verify_statement(self, bundle: bytes, *, predicate_type: str, what: str = "bundle") -> Statement:
-        """See ``Verifier``."""
+        """See ``Verifier``: certificates must be valid at the moment, so nobody is asked for another."""
         key, content = self._read(bundle, what)
         if not isinstance(content, Envelope):
             raise FormatError(f"{what}: signs a file's digest, where a signed statement belongs")
@@ -119,11 +119,6 @@ class CertificateVerifier:
     def verify_oms(self, bundle: bytes, *, what: str = "model.sig") -> OmsManifest:
         """See ``Verifier``."""
         return oms.interpret(self.verify_statement(bundle, predicate_type=oms.PREDICATE_TYPE, what=what), what=what)
-
-    def seen(self, bundle: bytes, *, what: str = "bundle") -> Seen:
-        """See ``Verifier``: certificates must be valid at the moment, so nobody is asked for another."""
-        del bundle, what
-        return Seen(time=None, detail="")
 
     def narrowed(self, signed: Statement) -> Self:
         """See ``Verifier``: a name is one signer."""
@@ -186,12 +181,11 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
         KeyFileError: when it cannot be read, or holds anything but certificates.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(ROOTS_LIMIT + 1)
+        data, _ = files.read(path, limit=ROOTS_LIMIT)
+    except files.UnfitError as error:
+        raise KeyFileError(f"{path}: {error.strerror}, which no file of roots is") from error
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(data) > ROOTS_LIMIT:
-        raise KeyFileError(f"{path}: larger than {ROOTS_LIMIT} bytes, which no file of roots is")
     for label in _LABEL.findall(data):
         if label != b"CERTIFICATE":
             raise KeyFileError(f"{path}: holds a PEM block {label.decode()!r}, only certificates belong there")

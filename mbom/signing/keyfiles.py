@@ -200,23 +200,14 @@ def read_secret(path: Path, *, limit: int = KEY_FILE_LIMIT, holds: str = "a priv
 def _read(path: Path, limit: int) -> tuple[bytes, int]:
     """Return the content and the permission bits of a regular file, both from one open descriptor."""
     try:
-        with open(path, "rb", opener=_opener) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise KeyFileError(f"{path}: not a regular file, so no key")
-            data = file.read(limit + 1)
+        data, status = files.read(path, limit=limit)
     except FileNotFoundError as error:
         raise KeyFileError(f"{path}: no such key file") from error
+    except files.UnfitError as error:
+        raise KeyFileError(f"{path}: {error.strerror}, which no such file is") from error
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(data) > limit:
-        raise KeyFileError(f"{path}: larger than {limit} bytes, which no such file is")
     return data, stat.S_IMODE(status.st_mode)
-
-
-def _opener(path: str, flags: int) -> int:
-    # O_NONBLOCK: opening a named pipe must not wait for a writer.
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _taken(path: Path) -> KeyFileError:

@@ -28,8 +28,7 @@ from mbom.signing.keylessbundle import KeylessBundle
 from mbom.signing.oms import OmsManifest
 from mbom.signing.sigstorebundle import MessageSignature
 from mbom.signing.sigstoretrust import brief
-from mbom.signing.statement import Statement
-from mbom.signing.verifier import Seen
+from mbom.signing.statement import Seen, Statement
 
 # What the library lets through of what hostile bundles make its parts raise, besides its own errors.
 _FOREIGN = (
@@ -98,10 +97,11 @@ class KeylessVerifier:
         return str(self._trusted)
 
     def verify_statement(self, bundle: bytes, *, predicate_type: str, what: str = "bundle") -> Statement:
-        """See ``Verifier``."""
+        """See ``Verifier``: a log or a timestamp authority has seen the statement."""
         payload, witness = self.verify_payload(bundle, what=what)
         parsed = statement.parse(payload, predicate_type=predicate_type, what=f"{what}: statement")
-        return replace(parsed, witness=witness)
+        seen = Seen(time=witness.time, detail=f"{witness.seen_by} {witness.time:%Y-%m-%dT%H:%M:%SZ}")
+        return replace(parsed, witness=witness, seen=seen)
 
     def verify_payload(self, bundle: bytes, *, what: str = "bundle") -> tuple[bytes, Witness]:
         """Return the in-toto statement of a bundle as it was signed, whatever its predicate is, and who signed it."""
@@ -139,11 +139,6 @@ class KeylessVerifier:
     def verify_oms(self, bundle: bytes, *, what: str = "model.sig") -> OmsManifest:
         """See ``Verifier``."""
         return oms.interpret(self.verify_statement(bundle, predicate_type=oms.PREDICATE_TYPE, what=what), what=what)
-
-    def seen(self, bundle: bytes, *, what: str = "bundle") -> Seen:
-        """See ``Verifier``: when a log or a timestamp authority had the statement."""
-        witness = self.verify_payload(bundle, what=what)[1]
-        return Seen(time=witness.time, detail=f"{witness.seen_by} {witness.time:%Y-%m-%dT%H:%M:%SZ}")
 
     def narrowed(self, signed: Statement) -> "KeylessVerifier":
         """See ``Verifier``: a regular expression gives way to the identity that it matched."""

@@ -6,6 +6,7 @@ strict JSON, because other tools that sign models indent theirs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from mbom import strictjson
 from mbom.digest import is_sha256
@@ -26,16 +27,31 @@ class Subject:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Seen:
+    """When a signature was there.
+
+    Attributes:
+        time: by when it was, where somebody whom the caller trusts vouches for that; None where nobody does.
+        detail: what is known of the time, in words for people; empty where nothing is.
+    """
+
+    time: datetime | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Statement:
     """A statement: its subjects, at least one and no two of one name, and its predicate.
 
-    ``witness`` is who signed it and when, as a certificate and a log say; None for a signature with a plain key.
+    What a verifier found out about the signature comes with it: ``witness`` is who made it and when, as a certificate
+    and a log say, None for a signature with a plain key; ``seen`` is when it was there.
     """
 
     subjects: tuple[Subject, ...]
     predicate_type: str
     predicate: dict[str, Json]
     witness: Witness | None = None
+    seen: Seen = Seen()
 
 
 def build(subjects: Sequence[tuple[str, str]], predicate_type: str, predicate: dict[str, Json]) -> bytes:

@@ -4,8 +4,7 @@ A verifier returns what was signed, parsed from the verified bytes. Nothing else
 nothing can use a payload that was not verified.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -17,21 +16,8 @@ from mbom.signing.keyfiles import load_public
 from mbom.signing.keys import PublicKey
 from mbom.signing.oms import OmsManifest
 from mbom.signing.sigstorebundle import KeyBundle, MessageSignature
-from mbom.signing.statement import Statement
+from mbom.signing.statement import Seen, Statement
 from mbom.signing.timestamp import TimestampAuthority
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """When a signature was there.
-
-    Attributes:
-        time: by when it was, where somebody whom the caller trusts vouches for that; None where nobody does.
-        detail: what is known of the time, in words for people; empty where nothing is.
-    """
-
-    time: datetime | None
-    detail: str
 
 
 class Verifier(Protocol):
@@ -46,16 +32,16 @@ class Verifier(Protocol):
         """The trusted signer in words for people."""
 
     def verify_statement(self, bundle: bytes, *, predicate_type: str, what: str = "bundle") -> Statement:
-        """Return the signed statement, which has the predicate type ``predicate_type``."""
+        """Return the signed statement, which has the predicate type ``predicate_type``.
+
+        What is known of the signature comes with it: who made it, and when it was there.
+        """
 
     def verify_digest(self, bundle: bytes, sha256: str, *, what: str = "bundle") -> None:
         """Check that the file whose SHA-256 the caller computed is the one that was signed."""
 
     def verify_oms(self, bundle: bytes, *, what: str = "model.sig") -> OmsManifest:
         """Return the signed OpenSSF Model Signing manifest."""
-
-    def seen(self, bundle: bytes, *, what: str = "bundle") -> Seen:
-        """Return when the signature of a bundle, which has been verified, was there."""
 
     def narrowed(self, signed: Statement) -> "Verifier":
         """Return a verifier that trusts nobody but who signed ``signed``, which this one has verified."""
@@ -101,8 +87,9 @@ class KeyVerifier:
             raise FormatError(f"{what}: signs a file's digest, where a signed statement belongs")
         legacy = self._legacy and predicate_type == manifest.LEGACY_PREDICATE_TYPE
         payload = read.content.open(self._key, what=what, legacy=legacy)
-        self._seen(read, what)
-        return statement.parse(payload, predicate_type=predicate_type, what=f"{what}: statement", legacy=legacy)
+        seen = self._seen(read, what)
+        parsed = statement.parse(payload, predicate_type=predicate_type, what=f"{what}: statement", legacy=legacy)
+        return replace(parsed, seen=seen)
 
     def verify_digest(self, bundle: bytes, sha256: str, *, what: str = "bundle") -> None:
         """See ``Verifier``.
@@ -124,10 +111,6 @@ class KeyVerifier:
     def verify_oms(self, bundle: bytes, *, what: str = "model.sig") -> OmsManifest:
         """See ``Verifier``."""
         return oms.interpret(self.verify_statement(bundle, predicate_type=oms.PREDICATE_TYPE, what=what), what=what)
-
-    def seen(self, bundle: bytes, *, what: str = "bundle") -> Seen:
-        """See ``Verifier``."""
-        return self._seen(self._read(bundle, what), what)
 
     def narrowed(self, signed: Statement) -> Self:
         """See ``Verifier``: a key is one signer."""

@@ -1,12 +1,45 @@
-"""One file, written whole and flushed to the disk before it gets its name."""
+"""One file, written whole and flushed to the disk before it gets its name, or read whole within a limit."""
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
 from pathlib import Path
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class UnfitError(OSError):
+    """What has the name is not a file of the kind that is read; ``strerror`` says what it is."""
+
+
+def read(path: Path, *, limit: int) -> tuple[bytes, os.stat_result]:
+    """Read a regular file, through links if the path is one.
+
+    Args:
+        path: the file.
+        limit: the most bytes that it may have.
+
+    Returns:
+        Its content, and what the system says of the file that was read.
+
+    Raises:
+        UnfitError: when it is not a regular file, or has more than ``limit`` bytes.
+        OSError: when the system cannot read it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not wait for a writer
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnfitError(errno.EINVAL, "not a regular file", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > limit:
+        raise UnfitError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return data, status
 
 
 def write(path: Path, data: bytes, *, replace: bool, mode: int = 0o666) -> None:

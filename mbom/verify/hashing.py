@@ -4,11 +4,8 @@ One sequential read a file, several files at once, nothing memory-mapped; a file
 ``mbom.inventory`` reads has fixed digests and is about tensors; here the signature says what to compute.
 """
 
-import errno
 import hashlib
 import os
-import stat
-import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,15 +14,14 @@ from typing import Protocol
 
 from blake3 import blake3
 
-from mbom.errors import ChangedError, RefusedError, SourceError, StorageError
+from mbom.errors import SourceError
 from mbom.inventory import ScanProgress
+from mbom.inventory.metering import Meter
+from mbom.inventory.opening import opened
+from mbom.inventory.reading import CHUNK
+from mbom.inventory.scanning import THREADS
 from mbom.signing.manifest import Algorithm, Hashing
 from mbom.source import Source
-
-CHUNK = 1 << 20  # as in mbom.inventory.reading: what the kernel copied is still in the cache when it is hashed
-THREADS = min(4, max(2, os.cpu_count() or 2))  # as in mbom.inventory.scanning: beyond, the disk is the limit
-
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class _Hasher(Protocol):
@@ -66,7 +62,7 @@ def digests_of(
         UnavailableError: when the source or the system does not give the bytes.
     """
     sizes = {file.name: file.size for file in source.listing() if file.name in names}
-    meter = _Meter(len(sizes), sum(sizes.values()), progress)
+    meter = Meter("files", files=len(sizes), size=sum(sizes.values()), progress=progress)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="mbom-hash")
     try:
         pending = {
@@ -95,7 +91,7 @@ def digests_of_file(
         size = target.stat().st_size
     except (OSError, RuntimeError) as error:  # Python 3.11 raises RuntimeError for a loop of links
         raise SourceError(f"{path}: no such file") from error
-    return _one(target, path.name, hashing, _Meter(1, size, progress))
+    return _one(target, path.name, hashing, Meter("files", files=1, size=size, progress=progress))
 
 
 def digests_of_bytes(data: bytes, *, hashing: Hashing) -> FileDigests:
@@ -103,41 +99,6 @@ def digests_of_bytes(data: bytes, *, hashing: Hashing) -> FileDigests:
     reader = _Digests(hashing)
     reader.update(memoryview(data))
     return FileDigests(size=len(data), digests=reader.finish())
-
-
-class _Stopped(Exception):  # noqa: N818 - never leaves this module
-    """The reading ends before this file was read to its end."""
-
-
-class _Meter:
-    """Counts what the threads read, and tells them when to stop."""
-
-    def __init__(self, files: int, size: int, progress: Callable[[ScanProgress], None] | None) -> None:
-        self._files, self._size, self._progress = files, size, progress
-        self._files_done = self._bytes_done = 0
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
-
-    def tick(self, name: str, count: int, *, files: int = 0) -> None:
-        if self._stopped.is_set():
-            raise _Stopped
-        with self._lock:
-            self._files_done += files
-            self._bytes_done = min(self._bytes_done + count, self._size)
-            if self._progress is not None:
-                self._progress(
-                    ScanProgress(
-                        phase="files",
-                        name=name,
-                        files_done=self._files_done,
-                        files_total=self._files,
-                        bytes_done=self._bytes_done,
-                        bytes_total=self._size,
-                    )
-                )
-
-    def stop(self) -> None:
-        self._stopped.set()
 
 
 class _Digests:
@@ -166,35 +127,17 @@ class _Digests:
         return (*self._done, self._hasher.hexdigest())
 
 
-def _one(path: Path, name: str, hashing: Hashing, meter: _Meter) -> FileDigests:
-    try:
-        descriptor = os.open(path, _FLAGS)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise RefusedError(f"{name}: a symbolic link; mbom reads regular files only") from error
-        raise StorageError(f"{name}: cannot be opened: {error.strerror}") from error
-    try:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise RefusedError(f"{name}: not a regular file; mbom reads regular files only")
+def _one(path: Path, name: str, hashing: Hashing, meter: Meter) -> FileDigests:
+    with opened(path, name) as file:
+        size = file.status.st_size
         reader, position = _Digests(hashing), 0
-        buffer = memoryview(bytearray(min(before.st_size, CHUNK) or 1))
-        while count := os.readv(descriptor, [buffer]):
+        buffer = memoryview(bytearray(min(size, CHUNK) or 1))
+        while count := os.readv(file.descriptor, [buffer]):
             reader.update(buffer[:count])
             position += count
             meter.tick(name, count)
-            if position > before.st_size:
+            if position > size:
                 break  # it grew, and may grow for ever
-        after = os.fstat(descriptor)
-    except OSError as error:
-        raise StorageError(f"{name}: cannot be read: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
-    if _identity(before) != _identity(after) or position != before.st_size:
-        raise ChangedError(f"{name}: changed while it was read; stop whatever writes to it and try again")
-    meter.tick(name, 0, files=1)
+        file.refuse_change(position)
+    meter.done(name)
     return FileDigests(size=position, digests=reader.finish())
-
-
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -103,7 +103,7 @@ class Procedure:
             self.members[bundle.ATTESTATION], predicate_type=PREDICATE_TYPE, what=bundle.ATTESTATION
         )
         attestation = Attestation.from_dict(statement.predicate)
-        seen = self.verifier.seen(self.members[bundle.ATTESTATION], what=bundle.ATTESTATION)
+        seen = statement.seen
         if seen.time is not None and attestation.time > seen.time + CLOCK_SKEW:
             raise RefusedError(
                 f"the statement claims {format_time(attestation.time)}, and its signature was there "

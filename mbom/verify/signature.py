@@ -4,8 +4,6 @@ As in ``mbom.verify.procedure``, each step is one method, in order; its number, 
 ``verdict.SIGNATURE_STEPS`` agree, and a step uses only what earlier ones vouched for.
 """
 
-import os
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from mbom.signing.manifest import Hashing, SignedFile
 from mbom.signing.sigstorebundle import BUNDLE_LIMIT
 from mbom.source import Advertised, Source
 from mbom.source.names import check_names, is_bookkeeping
+from mbom.storage import files
 from mbom.strictjson import Json
 from mbom.verify.comparing import count, refuse
 from mbom.verify.hashing import FileDigests, digests_of, digests_of_bytes, digests_of_file
@@ -218,19 +217,11 @@ def read_signature(path: Path) -> bytes:
         FormatError: for a special file, or a size over the limit.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise FormatError(f"{path}: not a regular file, which a signature is")
-            with os.fdopen(handle, "rb", closefd=False) as file:
-                data = file.read(BUNDLE_LIMIT + 1)
-        finally:
-            os.close(handle)
+        return files.read(path, limit=BUNDLE_LIMIT)[0]
+    except files.UnfitError as error:
+        raise FormatError(f"{path}: {error.strerror}, which no signature is") from error
     except OSError as error:
         raise StorageError(f"{path}: the signature cannot be read: {error.strerror}") from error
-    if len(data) > BUNDLE_LIMIT:
-        raise FormatError(f"{path}: larger than {BUNDLE_LIMIT} bytes, which no signature is")
-    return data
 
 
 def _is_loaded(file: Advertised) -> bool:

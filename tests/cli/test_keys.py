@@ -23,6 +23,16 @@ def attest(*options: str | Path, home: Path, env: dict[str, str] | None = None) 
     return mbom("attest", FIXTURE, "--no-behaviour", *options, home=home, env=EPOCH | (env or {}))
 
 
+def stamping(made: Path, server: TimestampServer, folder: Path) -> list[str | Path]:
+    """Return the options that sign a bundle in ``folder`` and have it timestamped."""
+    return ["--key", made / "release.pem", "--timestamp", server.url, "-o", folder / "b.mbom"]
+
+
+def trusting(made: Path) -> list[str | Path]:
+    """Return the options that trust the key and the honest authority."""
+    return ["--key", made / "release.pub", "--timestamp-authority", made / "chain.pem"]
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a key and a bundle that the honest authority timestamped."""
@@ -66,8 +76,7 @@ def test_the_timestamps_of_another_authority_are_refused_in_every_signature(made
 def test_signatures_without_timestamps_are_refused_where_an_authority_is_trusted(made: Path, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     assert attest("--key", made / "release.pem", "-o", tmp_path / "b.mbom", home=tmp_path).returncode == 0
-    arguments: list[str | Path] = ["--key", made / "release.pub", "--timestamp-authority", made / "chain.pem"]
-    run = mbom("verify", tmp_path / "b.mbom", FIXTURE, *arguments, home=tmp_path)
+    run = mbom("verify", tmp_path / "b.mbom", FIXTURE, *trusting(made), home=tmp_path)
     assert run.returncode == 1
     assert "REFUSED: signature: attestation.sigstore.json: has no timestamp" in run.stdout
 
@@ -75,17 +84,8 @@ def test_signatures_without_timestamps_are_refused_where_an_authority_is_trusted
 def test_a_claim_of_a_later_time_than_the_timestamp_s_is_refused(made: Path, tmp_path: Path) -> None:
     ahead = {"SOURCE_DATE_EPOCH": str(int(TIME.timestamp()) + 3600)}
     with TimestampServer(HONEST.respond) as server:
-        options: list[str | Path] = [
-            "--key",
-            made / "release.pem",
-            "--timestamp",
-            server.url,
-            "-o",
-            tmp_path / "b.mbom",
-        ]
-        assert attest(*options, home=tmp_path, env=ahead).returncode == 0
-    arguments: list[str | Path] = ["--key", made / "release.pub", "--timestamp-authority", made / "chain.pem"]
-    run = mbom("verify", tmp_path / "b.mbom", FIXTURE, *arguments, "--min-time", "2026-11-02", home=tmp_path)
+        assert attest(*stamping(made, server, tmp_path), home=tmp_path, env=ahead).returncode == 0
+    run = mbom("verify", tmp_path / "b.mbom", FIXTURE, *trusting(made), "--min-time", "2026-11-02", home=tmp_path)
     assert run.returncode == 1
     assert (
         "REFUSED: signature: the statement claims 2026-11-02T09:31:00Z, and its signature was there at "
@@ -95,18 +95,9 @@ def test_a_claim_of_a_later_time_than_the_timestamp_s_is_refused(made: Path, tmp
 
 def test_openssl_as_the_authority_is_verified(made: Path, tmp_path: Path) -> None:
     with TimestampServer(OpensslAuthority(tmp_path / "tsa", HONEST).respond) as server:
-        options: list[str | Path] = [
-            "--key",
-            made / "release.pem",
-            "--timestamp",
-            server.url,
-            "-o",
-            tmp_path / "b.mbom",
-        ]
-        run = attest(*options, home=tmp_path)
+        run = attest(*stamping(made, server, tmp_path), home=tmp_path)
     assert run.returncode == 0, run.stderr
-    arguments: list[str | Path] = ["--key", made / "release.pub", "--timestamp-authority", made / "chain.pem"]
-    assert mbom("verify", tmp_path / "b.mbom", FIXTURE, *arguments, home=tmp_path).returncode == 0
+    assert mbom("verify", tmp_path / "b.mbom", FIXTURE, *trusting(made), home=tmp_path).returncode == 0
 
 
 def test_an_authority_that_does_not_answer_is_found_out_before_anything_is_hashed(tmp_path: Path) -> None:

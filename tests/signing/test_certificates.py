@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,8 +24,10 @@ from pki import (
     alternative,
     constraints,
     digest_under,
+    fixed_chain,
     issue,
     purposes,
+    repeatably,
     signed_under,
     usage,
 )
@@ -335,6 +338,12 @@ def test_a_file_that_is_not_made_of_certificates_is_not_used(case: str, tmp_path
         load_certificates(tmp_path / "roots.pem")
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "roots.pem")
+    with pytest.raises(KeyFileError, match="not a regular file"):
+        load_certificates(tmp_path / "roots.pem")
+
+
 def test_roots_that_are_not_there_or_none_are_said_so(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="cannot be read"):
         load_certificates(tmp_path / "roots.pem")
@@ -348,9 +357,16 @@ def test_a_root_s_own_signature_is_checked() -> None:
         CertificateVerifier([forged.certificate], identity=SIGNER)
 
 
+def fixed() -> tuple[bytes, CertificateVerifier]:
+    """Return a bundle that is the same in every run, and who trusts its signer."""
+    start = datetime(2026, 11, 2, tzinfo=UTC)
+    signer = fixed_chain("Example Root", "Example Signing CA", "Release", start=start)
+    return signed_under(STATEMENT, signer, sign=repeatably), verifier(signer.above[-1], at=start)
+
+
 def test_no_flipped_bit_of_a_bundle_goes_unnoticed() -> None:
-    sound = signed_under(STATEMENT, leaf())
-    by, choose = verifier(), random.Random(11)
+    (sound, by), choose = fixed(), random.Random(11)
+    assert sound == fixed()[0]
     by.verify_oms(sound)
     for _ in range(600):
         bent = bytearray(sound)
@@ -360,8 +376,8 @@ def test_no_flipped_bit_of_a_bundle_goes_unnoticed() -> None:
 
 
 def test_no_flipped_bit_of_a_certificate_goes_unnoticed() -> None:
-    sound = json.loads(signed_under(STATEMENT, leaf()))
-    by = verifier()
+    bundle, by = fixed()
+    sound = json.loads(bundle)
     held = sound["verificationMaterial"]["x509CertificateChain"]["certificates"][0]
     der = base64.b64decode(held["rawBytes"])
     for bit in range(8 * len(der)):
@@ -384,7 +400,7 @@ def test_a_serial_number_below_zero_is_refused(tmp_path: Path) -> None:
         der = negative_serial(signer.certificate)
         material["x509CertificateChain"]["certificates"][0]["rawBytes"] = base64.b64encode(der).decode()
 
-    signer = leaf()
+    signer = leaf(serial=1 << 150)  # which stays in the shortest form, so that the sign is all that is wrong
     with pytest.raises(FormatError, match="serial number"):
         verifier().verify_oms(edited(bend))
     body = base64.encodebytes(negative_serial(ROOT.certificate)).decode()

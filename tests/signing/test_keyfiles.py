@@ -182,7 +182,7 @@ def pkcs8(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, password:
 GOOD = pkcs8(ec.generate_private_key(ec.SECP256R1()))
 BAD_PRIVATE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a missing file": (lambda _: None, "no such key file"),
-    "a folder": (lambda path: path.mkdir(), "Is a directory"),
+    "a folder": (lambda path: path.mkdir(), "not a regular file"),
     "a named pipe": (os.mkfifo, "not a regular file"),
     "an empty file": (lambda path: write(path, b""), "not a private key"),
     "text": (lambda path: write(path, CANARY), "not a private key"),

@@ -48,6 +48,8 @@ def test_a_statement_is_returned_as_it_was_signed_with_who_signed_it_and_when(in
     assert found.witness is not None
     assert (found.witness.identity, found.witness.issuer) == (ALICE, instance.issuer)
     assert found.witness.seen_by == {1: "logged", 2: "timestamped"}[rekor]
+    assert found.seen.time == found.witness.time
+    assert found.seen.detail == f"{found.witness.seen_by} {found.witness.time:%Y-%m-%dT%H:%M:%SZ}"
     assert own.identity == verifier(instance).identity == f"{ALICE} ({instance.issuer})"
     assert str(found.witness).startswith(f"{ALICE} ({instance.issuer}), {found.witness.seen_by} 20")
 

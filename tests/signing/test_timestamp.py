@@ -29,7 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from sigstore_models.bundle.v1 import Bundle
 
 from mbom.errors import FormatError, KeyFileError, MbomError, SignatureError
-from mbom.signing import KeyVerifier, LocalSigner, TimestampAuthority
+from mbom.signing import KeyVerifier, LocalSigner, Seen, TimestampAuthority
 from mbom.signing import statement as statements
 from mbom.signing.timestamp import Timestamp
 
@@ -310,13 +310,11 @@ def statement() -> bytes:
 def test_a_signature_with_its_timestamp_holds_and_says_when_it_was_there(any_signer: LocalSigner, kind: str) -> None:
     signer = stamping(any_signer, HONEST)
     verifier = KeyVerifier(signer.public_key, trusted(HONEST))
-    bundle = signer.sign_statement(statement()) if kind == "statement" else signer.sign_digest("0" * 64)
     if kind == "statement":
-        verifier.verify_statement(bundle, predicate_type=KIND)
+        seen = verifier.verify_statement(signer.sign_statement(statement()), predicate_type=KIND).seen
+        assert (seen.time, seen.detail) == (TIME, stated())
     else:
-        verifier.verify_digest(bundle, "0" * 64)
-    seen = verifier.seen(bundle)
-    assert (seen.time, seen.detail) == (TIME, stated())
+        verifier.verify_digest(signer.sign_digest("0" * 64), "0" * 64)
 
 
 def check_both(verifier: KeyVerifier, signer: LocalSigner, said: str) -> None:
@@ -342,11 +340,11 @@ def test_a_timestamp_of_another_signature_fails(signer: LocalSigner) -> None:
 
 def test_without_an_authority_a_timestamp_is_said_not_to_be_checked(signer: LocalSigner) -> None:
     verifier = KeyVerifier(signer.public_key)
-    bundle = LocalSigner(signer._key, stamp=lambda _: b"nonsense").sign_statement(statement())
-    verifier.verify_statement(bundle, predicate_type=KIND)
-    assert verifier.seen(bundle).time is None
-    assert verifier.seen(bundle).detail == "its timestamp was not checked (--timestamp-authority)"
-    assert verifier.seen(signer.sign_statement(statement())).detail == ""
+    stamped = LocalSigner(signer._key, stamp=lambda _: b"nonsense").sign_statement(statement())
+    seen = verifier.verify_statement(stamped, predicate_type=KIND).seen
+    assert seen == Seen(time=None, detail="its timestamp was not checked (--timestamp-authority)")
+    unstamped = verifier.verify_statement(signer.sign_statement(statement()), predicate_type=KIND).seen
+    assert unstamped == Seen(time=None, detail="")
 
 
 def test_a_timestamp_does_not_help_a_signature_that_does_not_hold(signer: LocalSigner) -> None:

@@ -5,6 +5,7 @@ import resource
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,26 @@ from mbom.storage import files
 
 def left(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_regular_file_is_read_up_to_its_limit_and_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"four")
+    (tmp_path / "link").symlink_to("a")
+    data, status = files.read(tmp_path / "link", limit=4)
+    assert (data, status.st_ino) == (b"four", (tmp_path / "a").stat().st_ino)
+    with pytest.raises(files.UnfitError, match="larger than 3 bytes"):
+        files.read(tmp_path / "link", limit=3)
+    with pytest.raises(FileNotFoundError):
+        files.read(tmp_path / "gone", limit=3)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_what_is_no_regular_file_is_neither_read_nor_left_open(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "a")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(files.UnfitError, match="not a regular file"):
+        files.read(tmp_path / "a", limit=4)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_file_is_written_and_nothing_beside_it(tmp_path: Path) -> None:
