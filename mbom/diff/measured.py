@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mbom.diff.changes import Explanation, Weights
+from mbom.diff.sides import instead
 from mbom.dossier import Dossier
 
 
@@ -43,8 +44,8 @@ def measured(
         except ModuleNotFoundError as error:
             note = f"the values of weights were not read: {error.name} is missing, `pip install mbom[engine]` brings it"
             return _estimated(old, new, note)
-    bundles = [side.label for side in (old, new) if not side.holds_files]
-    return _estimated(old, new, f"the values of weights were not read: {_instead(bundles)}")
+    bundles = [side for side in (old, new) if not side.holds_files]
+    return _estimated(old, new, f"the values of weights were not read: {instead(bundles)}")
 
 
 def _weights(old: Dossier, new: Dossier, others: Sequence[Dossier], progress: Callable[..., None] | None) -> Measured:
@@ -71,9 +72,3 @@ def _estimated(old: Dossier, new: Dossier, note: str) -> Measured:
     if found is None:
         return Measured(notes=(f"{note}; and not estimated, because the records hold sketches that differ in kind",))
     return Measured(weights=found, notes=(f"{note}; they are estimated from sketches",))
-
-
-def _instead(bundles: Sequence[str]) -> str:
-    if len(bundles) == 1:
-        return f"{bundles[0]} is a bundle; give the checkpoint instead of it or beside it"
-    return f"{' and '.join(bundles)} are bundles; give the checkpoints instead of them or beside them"

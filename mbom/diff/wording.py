@@ -115,7 +115,10 @@ def _by_itself(changes: Changes, change: FieldChange, section: str) -> bool:
     """Tell whether a field needs a sentence: the digest of a template that is told of elsewhere does not."""
     if change.section != section:
         return False
-    return section != "chat-template" or change.name not in {template.name for template in changes.templates}
+    if section != "chat-template":
+        return True
+    told = {name for template in changes.templates for name in (template.name, template.name.rpartition(" ")[0])}
+    return change.name not in told
 
 
 def headline(changes: Changes) -> str:
