@@ -18,6 +18,7 @@ from mbom.cli.diff import diff
 from mbom.cli.inspect import inspect
 from mbom.cli.keygen import keygen
 from mbom.cli.measure import measure
+from mbom.cli.policy import policy
 from mbom.cli.verify import verify
 from mbom.errors import MbomError
 
@@ -40,7 +41,7 @@ def cli() -> None:
     """
 
 
-for command in (attest, verify, diff, measure, compare, inspect, bom, keygen):
+for command in (attest, verify, diff, measure, compare, inspect, bom, policy, keygen):
     cli.add_command(command)
 
 
