@@ -18,7 +18,7 @@ LEVELS = [
     {"attestation", "bom", "bundle", "engine", "verdict"},
     {"cel", "dossier"},
     {"attest", "bases", "measure", "verify"},
-    {"diff"},
+    {"diff", "identify", "lockfile"},
     {"policy"},
     {"cli"},
     {"__main__"},

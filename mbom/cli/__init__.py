@@ -15,8 +15,10 @@ from mbom.cli.bom import bom
 from mbom.cli.compare import compare
 from mbom.cli.console import Display
 from mbom.cli.diff import diff
+from mbom.cli.identify import identify
 from mbom.cli.inspect import inspect
 from mbom.cli.keygen import keygen
+from mbom.cli.lock import lock
 from mbom.cli.measure import measure
 from mbom.cli.policy import policy
 from mbom.cli.verify import verify
@@ -41,7 +43,7 @@ def cli() -> None:
     """
 
 
-for command in (attest, verify, diff, measure, compare, inspect, bom, policy, keygen):
+for command in (attest, verify, diff, lock, policy, identify, measure, compare, inspect, bom, keygen):
     cli.add_command(command)
 
 
