@@ -187,8 +187,10 @@ def test_what_is_packed_in_a_way_that_nobody_knows_has_a_digest_and_no_values(tm
     name = "model.layers.1.mlp.experts.3.up_proj.weight"
     with opened(model) as found:
         assert found.notes == (
-            "what is packed was compared as bytes: config.json: quantisation by 'acme-pack' is not known; awq, "
-            "compressed-tensors, fbgemm_fp8, fp8, gptq, modelopt, mxfp4 are",
+            (
+                "what is packed was compared as bytes: config.json: quantisation by 'acme-pack' is not known; awq, "
+                "compressed-tensors, fbgemm_fp8, fp8, gptq, modelopt, mxfp4 are"
+            ),
         )
         assert not found.weights()[name].readable
         assert found.weights()[name].digest
