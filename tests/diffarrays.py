@@ -88,5 +88,3 @@ def _change(old: Arrays, new: Arrays, name: str) -> WeightChange:
         unchanged=float(np.mean(one == other)),
         largest=float(np.max(np.abs(other - one))),
     )
-
-

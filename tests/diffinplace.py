@@ -131,7 +131,15 @@ def _adapters_of_other_kinds() -> Iterator[Case]:
             name=f"lora of stacked experts r={rank}",
             kind="lora-merge",
             build=partial(
-                _lora, dtype="bfloat16", rank=rank, relative=3e-2, modules=("down_proj",), hidden=128, experts=4, stacked=True, layers=2
+                _lora,
+                dtype="bfloat16",
+                rank=rank,
+                relative=3e-2,
+                modules=("down_proj",),
+                hidden=128,
+                experts=4,
+                stacked=True,
+                layers=2,
             ),
             explained=explained,
             figures={"lora-merge": {"rank": rank}},
@@ -144,7 +152,9 @@ def _nearly_adapters() -> Iterator[Case]:
         yield Case(
             name=f"lora with dense noise of {steps} steps",
             kind="nearly low rank",
-            build=partial(_lora, dtype="bfloat16", rank=4, relative=2e-2, hidden=128, extra=partial(_blur, both, steps)),
+            build=partial(
+                _lora, dtype="bfloat16", rank=4, relative=2e-2, hidden=128, extra=partial(_blur, both, steps)
+            ),
         )
     for share in (0.1, 0.5):
         yield Case(
@@ -385,7 +395,11 @@ def merges() -> Iterator[Case]:
 
 
 def _everywhere(
-    rng: np.random.Generator, *, change: Callable[[np.random.Generator, Floats], Floats], dtype: str, modules: Sequence[str]
+    rng: np.random.Generator,
+    *,
+    change: Callable[[np.random.Generator, Floats], Floats],
+    dtype: str,
+    modules: Sequence[str],
 ) -> Sides:
     old = based(rng, dtype)
     return old, edited(old, lambda name, values: change(rng, values) if within(name, modules) else values), ()
@@ -444,11 +458,15 @@ def trainings() -> Iterator[Case]:
         "one step of all": partial(_jitter, 1.0),
         "another model": lambda rng, values: rng.permutation(values.ravel()).reshape(values.shape),
         "transposed": lambda _, values: values.T if values.ndim == 2 and len(set(values.shape)) == 1 else values,
-        "signs of rows": lambda rng, values: values * (rng.integers(0, 2, (len(values), *[1] * (values.ndim - 1))) * 2 - 1),
+        "signs of rows": lambda rng, values: (
+            values * (rng.integers(0, 2, (len(values), *[1] * (values.ndim - 1))) * 2 - 1)
+        ),
         "signs of all": lambda _, values: -values,
         "scaled by 1.01": lambda _, values: 1.01 * values,
         "scaled by 2": lambda _, values: 2 * values,
-        "rows scaled": lambda rng, values: values * (1 + 0.05 * rng.standard_normal((len(values), *[1] * (values.ndim - 1)))),
+        "rows scaled": lambda rng, values: (
+            values * (1 + 0.05 * rng.standard_normal((len(values), *[1] * (values.ndim - 1))))
+        ),
         "rows in another order": lambda rng, values: values[rng.permutation(len(values))],
         "zeroed": lambda _, values: 0 * values,
         "an element": _element,

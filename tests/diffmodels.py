@@ -125,7 +125,7 @@ def edited(base: Arrays, change: Callable[[str, Floats], Floats]) -> Arrays:
 
 def within(name: str, modules: Iterable[str]) -> bool:
     """Whether a weight is of one of some modules."""
-    return any(f".{module}" in name for module in modules)
+    return any(f".{module}." in f".{name}." for module in modules)
 
 
 def low_rank(rng: np.random.Generator, values: Floats, rank: int, relative: float) -> Floats:

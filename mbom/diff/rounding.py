@@ -48,6 +48,8 @@ NAMES = {
 # of its matrix its step is so too, and the estimate is no better there than elsewhere.
 NEAR = 1.1  # times what rounding can do
 OUTSIDE = 0.005  # share of elements that may be further away than that
+FEW = 2  # elements that may be so in any case, where the share comes to less than one
+FEW_OF = 16  # elements that must be there for that
 FAR = 2.0  # times the typical width: nothing may be so far away, or somebody edited it
 # Of a packed type, the largest step in units of the largest value that the same scale serves: E2M1 has steps of 2 up to
 # 6, int8 has 127 and int4 7 positive steps, and E4M3 has steps of 32 up to 448.
@@ -125,7 +127,8 @@ def within(residual: Floats, widths: Floats) -> Verdict:
     outside = float(np.mean(distance > NEAR * widths))
     typical = float(np.sqrt(np.mean(np.square(widths))))
     furthest = float(np.max(distance - widths)) / typical if typical else 0.0
-    return Verdict(outside=outside, furthest=furthest, holds=outside <= OUTSIDE and furthest <= FAR)
+    allowed = max(OUTSIDE, FEW / residual.size if residual.size >= FEW_OF else 0.0)
+    return Verdict(outside=outside, furthest=furthest, holds=outside <= allowed and furthest <= FAR)
 
 
 def equal_bits(one: Floats, other: Floats) -> bool:

@@ -6,7 +6,7 @@ Other recipes (TIES, DARE, more than two models) are not of this form, and nothi
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,22 +17,55 @@ from mbom.diff.rounding import known, step, within
 from mbom.diff.values import Floats, Values
 from mbom.strictjson import Json
 
-ROUNDS = 6  # of the estimate: changes that rounding swallowed come back a part in each
 EXACT = 1e-3  # weights of a merge that are closer are the same
-PRESENT = 0.005  # of the other model: less than that is no merge
+SURE = 6.0  # standard errors of an estimate within which two are the same too
+PRESENT = 0.005  # of either model: less than that is no merge
 SHARE = 0.5  # of the changed weights that must be merged
+HOPELESS = 0.3  # share of elements that are not rounding: no better numbers help
 STRAIGHT = 0.9995  # cosine from which tools go along the straight line, because the arc is the same
+ALIKE = 2.0  # misfits that do not differ by more are the same
+NEWTON = 6
+SMALL = 1e-6  # for a derivative
 DIGITS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixed:
-    """One weight as a OLD + b OTHER, the angle between both, and what was left relative to the change."""
+class Estimate:
+    """One weight as a OLD + b OTHER.
+
+    Attributes:
+        a: of the old model.
+        b: of the other.
+        normal: the normal equations of (a, b), in units of the rounding: adding those of several weights pools them.
+        angle: between both models.
+        layer: the weight's.
+    """
 
     a: float
     b: float
+    normal: Floats
     angle: float
-    residual: float
+    layer: int | None
+
+    @property
+    def errors(self) -> tuple[float, float]:
+        """The standard errors of both numbers: rounding is even over a width, so a third of its square."""
+        variances = np.diag(np.linalg.pinv(self.normal)) / 3
+        return float(math.sqrt(variances[0])), float(math.sqrt(variances[1]))
+
+    def is_at(self, a: float, b: float) -> bool:
+        """Whether it may have been these numbers."""
+        one, other = (max(EXACT, SURE * error) for error in self.errors)
+        return abs(self.a - a) <= one and abs(self.b - b) <= other
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What the numbers of all weights follow: its name, its figures, and the numbers for each weight."""
+
+    method: str
+    figures: Mapping[str, Json]
+    numbers: Callable[[str], tuple[float, float]]
 
 
 def explain(
@@ -44,126 +77,163 @@ def explain(
         return None
     best: Account | None = None
     for index, other in enumerate(others):
-        mixed = _fitted(found, old, new, other, progress)
-        if mixed:
-            claimed = _account(found, new, mixed, index)
-            best = max(best or claimed, claimed, key=lambda one: len(one.accounted))
+        estimates = _estimates(found, old, new, other, progress)
+        if estimates:
+            claimed = _account(found, (old, new, other), estimates, index)
+            if claimed is not None and (best is None or len(claimed.accounted) > len(best.accounted)):
+                best = claimed
     return best
 
 
-def _fitted(found: Differences, old: Values, new: Values, other: Values, progress: Progress | None) -> dict[str, Mixed]:
-    """Fit every changed weight; return nothing where too many do not fit."""
-    mixed: dict[str, Mixed] = {}
+def _estimates(
+    found: Differences, old: Values, new: Values, other: Values, progress: Progress | None
+) -> dict[str, Estimate]:
+    """Fit every changed weight by itself; return nothing where too many are nothing of the kind."""
+    estimates: dict[str, Estimate] = {}
     missed = 0
     for name in found.changed:
         if progress is not None:
             progress(name)
-        one = _mixed(old, new, other, name)
-        if one is None:
-            missed += 1
-            if missed > (1 - SHARE) * len(found.changed):
-                return {}
-        else:
-            mixed[name] = one
-    return mixed
+        one = _estimate(old, new, other, name)
+        if one is not None:
+            estimates[name] = one
+            continue
+        missed += 1
+        if missed > (1 - SHARE) * len(found.changed):
+            return {}
+    return estimates
 
 
-def _account(found: Differences, new: Values, mixed: Mapping[str, Mixed], index: int) -> Account:
-    stored = new.weights()
-    method, told = _method({name: one for name, one in mixed.items() if math.prod(stored[name].shape) > 1}, new)
-    shown = f"{told['a']} and {told['b']}" if "a" in told else f"{told['t']} of the way" if "t" in told else method
-    return account(
-        "model-merge",
-        of=found,
-        accounted=[name for name in mixed if known(stored[name].dtype)],
-        fitting=mixed,
-        sentence=f"merged with the other model number {index + 1} in {number(len(mixed), 'weight')}: {method}, {shown}",
-        residual=max(one.residual for one in mixed.values()),
-        details={"other": index, "method": method, **told},
-    )
-
-
-def _mixed(old: Values, new: Values, other: Values, name: str) -> Mixed | None:
-    """Fit one weight; None where the other model lacks it or something besides rounding is left."""
+def _read(old: Values, new: Values, other: Values, name: str) -> tuple[Floats, Floats, Floats] | None:
+    """Return OLD and OTHER as (2, elements), NEW, and the widths of its rounding; None where they do not compare."""
     weight, beside = new.weights()[name], other.weights().get(name)
     if beside is None or beside.shape != weight.shape:
         return None
     before, after, far = (values.read(name).ravel() for values in (old, new, other))
-    change, towards = after - before, far - before
-    if not (np.all(np.isfinite(change)) and np.all(np.isfinite(towards))) or not towards.any():
+    if not all(np.all(np.isfinite(values)) for values in (before, after, far)) or not np.any(before != far):
         return None
     typical = float(np.sqrt(np.mean(np.square(after))))
     # Products and the sum are computed in float32 at least.
     widths = step(after, weight.dtype) / 2 + 2 * float(step(np.array([typical]), "float32")[0])
-    added, b = _estimate(before, towards, change, widths)
-    residual = change - added * before - b * towards
-    verdict = within(residual, widths)
-    if not verdict.holds or abs(b) < PRESENT or abs(1 + added - b) < PRESENT:
+    return np.stack([before, far]), after, widths
+
+
+def _estimate(old: Values, new: Values, other: Values, name: str) -> Estimate | None:
+    """Fit one weight, each element weighted by how finely it is stored: what rounding hides in large ones is seen."""
+    read = _read(old, new, other, name)
+    if read is None:
         return None
-    beyond = np.maximum(np.abs(residual) - widths, 0)
-    norms = float(np.linalg.norm(before) * np.linalg.norm(far))
-    return Mixed(
-        a=1 + added - b,
-        b=b,
-        angle=math.acos(max(-1.0, min(1.0, float(before @ far) / norms))) if norms else 0.0,
-        residual=float(np.linalg.norm(beyond) / np.linalg.norm(change)),
+    both, after, widths = read
+    weighted = both / np.square(widths)
+    normal: Floats = weighted @ both.T
+    a, b = (float(number) for number in np.linalg.lstsq(normal, weighted @ after, rcond=1e-13)[0])
+    if within(after - a * both[0] - b * both[1], widths).outside > HOPELESS:
+        return None
+    norms = float(np.linalg.norm(both[0]) * np.linalg.norm(both[1]))
+    cosine = float(both[0] @ both[1]) / norms if norms else 1.0
+    return Estimate(
+        a=a, b=b, normal=normal, angle=math.acos(max(-1.0, min(1.0, cosine))), layer=new.weights()[name].layer
     )
 
 
-def _estimate(before: Floats, towards: Floats, change: Floats, widths: Floats) -> tuple[float, float]:
-    """Return (c, b) so that c OLD + b (OTHER - OLD) is the change, elements weighted by how finely they are stored."""
-    precision = 1 / np.square(widths)
-    columns = np.stack([before, towards])  # (2, elements)
-    normal = (columns * precision) @ columns.T
-    target: Floats = change
-    weights: Floats = np.zeros(2)
-    for _ in range(ROUNDS):
-        weights = np.asarray(np.linalg.lstsq(normal, columns @ (precision * target), rcond=1e-12)[0])
-        target = np.clip(weights @ columns, change - widths, change + widths)
-    return float(weights[0]), float(weights[1])
-
-
-def _method(mixed: Mapping[str, Mixed], new: Values) -> tuple[str, dict[str, Json]]:
-    """Return the recipe that the numbers of all weights follow, and its figures."""
-    stored = new.weights()
-    if _same([one.a for one in mixed.values()]) and _same([one.b for one in mixed.values()]):
-        a, b = _middle([one.a for one in mixed.values()]), _middle([one.b for one in mixed.values()])
-        return "linear" if abs(a + b - 1) <= EXACT else "task-arithmetic", {"a": a, "b": b}
-    ways = [_way(one) for one in mixed.values()]
-    known_ways = [way for way in ways if way is not None]
-    if len(known_ways) == len(ways) and _same(known_ways):
-        return "slerp", {"t": _middle(known_ways)}
-    layers: dict[int | None, list[Mixed]] = {}
-    for name, one in mixed.items():
-        layers.setdefault(stored[name].layer, []).append(one)
-    if all(_same([one.a for one in of]) and _same([one.b for one in of]) for of in layers.values()):
-        return "by-layer", {
-            "weights": [
-                {"layer": layer, "a": _middle([one.a for one in of]), "b": _middle([one.b for one in of])}
-                for layer, of in layers.items()
-            ]
-        }
-    return "by-weight", {
-        "weights": [
-            {"name": name, "a": round(one.a, DIGITS), "b": round(one.b, DIGITS)} for name, one in sorted(mixed.items())
-        ]
-    }
-
-
-def _way(mixed: Mixed) -> float | None:
-    """Return how far along the great circle from OLD to OTHER a weight lies, None where it does not lie on it."""
-    if math.cos(mixed.angle) > STRAIGHT:
-        return mixed.b if abs(mixed.a + mixed.b - 1) <= EXACT else None
-    sine = math.sin(mixed.angle)
-    if abs(mixed.b * sine) > 1:
+def _account(
+    found: Differences, sides: tuple[Values, Values, Values], estimates: Mapping[str, Estimate], index: int
+) -> Account | None:
+    """Test the simplest recipe that fits all estimates against every weight again."""
+    recipe = next(_recipes(estimates))
+    stored = sides[1].weights()
+    residuals: dict[str, float] = {}
+    for name in estimates:
+        a, b = recipe.numbers(name)
+        read = _read(*sides, name)
+        if read is None or abs(a) < PRESENT or abs(b) < PRESENT:
+            continue
+        both, after, widths = read
+        left = after - a * both[0] - b * both[1]
+        if within(left, widths).holds:
+            beyond = np.maximum(np.abs(left) - widths, 0)
+            residuals[name] = float(np.linalg.norm(beyond) / np.linalg.norm(after - both[0]))
+    if len(residuals) < SHARE * len(found.changed):
         return None
-    way = math.asin(mixed.b * sine) / mixed.angle
-    return way if abs(math.sin((1 - way) * mixed.angle) / sine - mixed.a) <= EXACT else None
+    figures = ", ".join(f"{name} = {value}" for name, value in recipe.figures.items() if isinstance(value, float))
+    return account(
+        "model-merge",
+        of=found,
+        accounted=[name for name in residuals if known(stored[name].dtype)],
+        fitting=residuals,
+        sentence=f"merged with the other model number {index + 1} in {number(len(residuals), 'weight')}, "
+        + recipe.method
+        + (f": {figures}" if figures else ""),
+        residual=max(residuals.values()),
+        details={"other": index, "method": recipe.method, **recipe.figures},
+    )
 
 
-def _same(values: Sequence[float]) -> bool:
-    return max(values) - min(values) <= 2 * EXACT
+def _recipes(estimates: Mapping[str, Estimate]) -> Iterator[Recipe]:
+    """Yield the recipes that the numbers of all weights follow, the simplest first; the last always does."""
+    several = list(estimates.values())
+    a, b = _pooled(several)
+    method = "linear" if abs(a + b - 1) <= EXACT else "task-arithmetic"
+    line = Recipe(method=method, figures={"a": round(a, DIGITS), "b": round(b, DIGITS)}, numbers=lambda _: (a, b))
+    t = _way(several)
+    arc = Recipe(method="slerp", figures={"t": round(t, DIGITS)}, numbers=lambda name: _arc(t, estimates[name].angle))
+    # Where all angles are alike both are nearly the same. The arc has one number and the line two, so at an equal misfit
+    # it was the arc; and where tools take the straight line for an arc, it was the line.
+    straight = all(math.cos(one.angle) > STRAIGHT for one in several)
+    arc_first = not straight and _misfit(arc, estimates) <= ALIKE * _misfit(line, estimates)
+    for recipe in (arc, line) if arc_first else (line, arc):
+        if all(one.is_at(*recipe.numbers(name)) for name, one in estimates.items()):
+            yield recipe
+    layers: dict[int | None, list[Estimate]] = {}
+    for one in estimates.values():
+        layers.setdefault(one.layer, []).append(one)
+    pools = {layer: _pooled(of) for layer, of in layers.items()}
+    if all(one.is_at(*pools[one.layer]) for one in estimates.values()):
+        listed: list[Json] = [
+            {"layer": layer, "a": round(a, DIGITS), "b": round(b, DIGITS)} for layer, (a, b) in pools.items()
+        ]
+        yield Recipe(method="by-layer", figures={"weights": listed}, numbers=lambda name: pools[estimates[name].layer])
+    each: list[Json] = [
+        {"name": name, "a": round(one.a, DIGITS), "b": round(one.b, DIGITS)} for name, one in sorted(estimates.items())
+    ]
+    yield Recipe(
+        method="by-weight", figures={"weights": each}, numbers=lambda name: (estimates[name].a, estimates[name].b)
+    )
 
 
-def _middle(values: Sequence[float]) -> float:
-    return round(float(np.median(values)), DIGITS)
+def _pooled(estimates: Sequence[Estimate]) -> tuple[float, float]:
+    """Return the numbers that several weights have in common, each with what it knows of them."""
+    normal = np.sum([one.normal for one in estimates], axis=0)
+    target = np.sum([one.normal @ np.array([one.a, one.b]) for one in estimates], axis=0)
+    a, b = np.linalg.lstsq(normal, target, rcond=1e-13)[0]
+    return float(a), float(b)
+
+
+def _arc(way: float, angle: float) -> tuple[float, float]:
+    """Return the numbers of a point on the great circle between two models, a share of the way from the first."""
+    if math.cos(angle) > STRAIGHT or math.pi - angle < 1e-6:
+        return 1 - way, way
+    return math.sin((1 - way) * angle) / math.sin(angle), math.sin(way * angle) / math.sin(angle)
+
+
+def _way(estimates: Sequence[Estimate]) -> float:
+    """Return how far along the great circle all weights lie, if they do, by Newton's method from where they seem to."""
+    way = float(np.median([one.b for one in estimates]))
+    for _ in range(NEWTON):
+        slope = curvature = 0.0
+        for one in estimates:
+            at = np.array(_arc(way, one.angle))
+            turn = (np.array(_arc(way + SMALL, one.angle)) - at) / SMALL
+            slope += float(turn @ one.normal @ (np.array([one.a, one.b]) - at))
+            curvature += float(turn @ one.normal @ turn)
+        way += slope / curvature if curvature > 0 else 0.0
+    return way
+
+
+def _misfit(recipe: Recipe, estimates: Mapping[str, Estimate]) -> float:
+    """Return how badly the numbers of a recipe fit those of all weights, in units of the rounding."""
+    total = 0.0
+    for name, one in estimates.items():
+        off = np.array([one.a, one.b]) - np.array(recipe.numbers(name))
+        total += float(off @ one.normal @ off)
+    return total
