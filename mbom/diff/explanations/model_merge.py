@@ -23,7 +23,6 @@ PRESENT = 0.005  # of either model: less than that is no merge
 SHARE = 0.5  # of the changed weights that must be merged
 HOPELESS = 0.3  # share of elements that are not rounding: no better numbers help
 STRAIGHT = 0.9995  # cosine from which tools go along the straight line, because the arc is the same
-ALIKE = 2.0  # misfits that do not differ by more are the same
 NEWTON = 6
 SMALL = 1e-6  # for a derivative
 DIGITS = 4
@@ -139,20 +138,10 @@ def _estimate(old: Values, new: Values, other: Values, name: str) -> Estimate | 
 def _account(
     found: Differences, sides: tuple[Values, Values, Values], estimates: Mapping[str, Estimate], index: int
 ) -> Account | None:
-    """Test the simplest recipe that fits all estimates against every weight again."""
-    recipe = next(_recipes(estimates))
+    """Test every recipe against every weight, and state the simplest of those that fit the most."""
     stored = sides[1].weights()
-    residuals: dict[str, float] = {}
-    for name in estimates:
-        a, b = recipe.numbers(name)
-        read = _read(*sides, name)
-        if read is None or abs(a) < PRESENT or abs(b) < PRESENT:
-            continue
-        both, after, widths = read
-        left = after - a * both[0] - b * both[1]
-        if within(left, widths).holds:
-            beyond = np.maximum(np.abs(left) - widths, 0)
-            residuals[name] = float(np.linalg.norm(beyond) / np.linalg.norm(after - both[0]))
+    tested = _tested(sides, estimates, list(_recipes(estimates)))
+    recipe, residuals = max(tested, key=lambda one: len(one[1]))
     if len(residuals) < SHARE * len(found.changed):
         return None
     figures = ", ".join(f"{name} = {value}" for name, value in recipe.figures.items() if isinstance(value, float))
@@ -169,19 +158,38 @@ def _account(
     )
 
 
+def _tested(
+    sides: tuple[Values, Values, Values], estimates: Mapping[str, Estimate], recipes: Sequence[Recipe]
+) -> list[tuple[Recipe, dict[str, float]]]:
+    """Return for each recipe what is left beyond rounding, relative to the change, of every weight that it fits."""
+    tested: list[tuple[Recipe, dict[str, float]]] = [(recipe, {}) for recipe in recipes]
+    for name in estimates:
+        read = _read(*sides, name)
+        assert read is not None, name
+        both, after, widths = read
+        changed = float(np.linalg.norm(after - both[0]))
+        for recipe, residuals in tested:
+            a, b = recipe.numbers(name)
+            left = after - a * both[0] - b * both[1]
+            if min(abs(a), abs(b)) >= PRESENT and within(left, widths).holds:
+                residuals[name] = float(np.linalg.norm(np.maximum(np.abs(left) - widths, 0))) / changed
+    return tested
+
+
 def _recipes(estimates: Mapping[str, Estimate]) -> Iterator[Recipe]:
-    """Yield the recipes that the numbers of all weights follow, the simplest first; the last always does."""
+    """Yield the recipes that the numbers of all weights may follow, the simplest first; the last always does.
+
+    Estimates cannot decide between close ones: two numbers on a grid mixed in simple parts lie on a finer grid, where
+    rounding errs to one side, and estimates are off by some ten-thousandths.
+    """
     several = list(estimates.values())
-    a, b = _pooled(several)
-    method = "linear" if abs(a + b - 1) <= EXACT else "task-arithmetic"
-    line = Recipe(method=method, figures={"a": round(a, DIGITS), "b": round(b, DIGITS)}, numbers=lambda _: (a, b))
+    b = _blend(several)
     t = _way(several)
-    arc = Recipe(method="slerp", figures={"t": round(t, DIGITS)}, numbers=lambda name: _arc(t, estimates[name].angle))
-    # Where all angles are alike both are nearly the same. The arc has one number and the line two, so at an equal misfit
-    # it was the arc; and where tools take the straight line for an arc, it was the line.
-    straight = all(math.cos(one.angle) > STRAIGHT for one in several)
-    arc_first = not straight and _misfit(arc, estimates) <= ALIKE * _misfit(line, estimates)
-    for recipe in (arc, line) if arc_first else (line, arc):
+    line = Recipe(method="linear", figures=_figures(a=1 - b, b=b), numbers=lambda _: (1 - b, b))
+    arc = Recipe(method="slerp", figures=_figures(t=t), numbers=lambda name: _arc(t, estimates[name].angle))
+    free = _pooled(several)
+    both = Recipe(method="task-arithmetic", figures=_figures(a=free[0], b=free[1]), numbers=lambda _: free)
+    for recipe in (*sorted((line, arc), key=lambda recipe: _misfit(recipe, estimates)), both):
         if all(one.is_at(*recipe.numbers(name)) for name, one in estimates.items()):
             yield recipe
     layers: dict[int | None, list[Estimate]] = {}
@@ -199,6 +207,18 @@ def _recipes(estimates: Mapping[str, Estimate]) -> Iterator[Recipe]:
     yield Recipe(
         method="by-weight", figures={"weights": each}, numbers=lambda name: (estimates[name].a, estimates[name].b)
     )
+
+
+def _figures(**numbers: float) -> dict[str, Json]:
+    return {name: round(number, DIGITS) for name, number in numbers.items()}
+
+
+def _blend(estimates: Sequence[Estimate]) -> float:
+    """Return how much of the other model there is in all weights, where both make one together."""
+    along = np.array([-1.0, 1.0])
+    slope = sum(float(along @ one.normal @ np.array([one.a - 1, one.b])) for one in estimates)
+    curvature = sum(float(along @ one.normal @ along) for one in estimates)
+    return slope / curvature if curvature > 0 else 0.0
 
 
 def _pooled(estimates: Sequence[Estimate]) -> tuple[float, float]:
