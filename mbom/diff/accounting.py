@@ -1,0 +1,121 @@
+"""What there is to explain between two checkpoints, and how much of it an explanation accounts for."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
+
+from mbom.diff.changes import Explanation, Weights
+from mbom.diff.values import Values, Weight
+from mbom.strictjson import Json
+
+LISTED = 100  # names of weights in an explanation: enough to recognise a pattern, and no list of 40,000 experts
+
+Progress = Callable[[str], None]  # told the weight that is looked at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """Every weight that is not the same on both sides, by name, in the order of the model.
+
+    Attributes:
+        changed: in the same shape on both sides, with other values.
+        reshaped: in another shape.
+        only_old: on the old side alone, and ``only_new`` on the new side.
+    """
+
+    changed: tuple[str, ...]
+    reshaped: tuple[str, ...]
+    only_old: tuple[str, ...]
+    only_new: tuple[str, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset((*self.changed, *self.reshaped, *self.only_old, *self.only_new))
+
+    @property
+    def same_shapes(self) -> bool:
+        """Whether both sides have the same weights in the same shapes."""
+        return not (self.reshaped or self.only_old or self.only_new)
+
+
+def differences(old: Values, new: Values, weights: Weights) -> Differences:
+    """Return what there is to explain: what changed, from ``weights``; shapes and names, from both sides."""
+    before, after = old.weights(), new.weights()
+    changed = {change.name for change in weights.changed}
+    both = [name for name in before if name in after]
+    return Differences(
+        changed=tuple(n for n in both if n in changed and before[n].shape == after[n].shape),
+        reshaped=tuple(n for n in both if before[n].shape != after[n].shape),
+        only_old=tuple(n for n in before if n not in after),
+        only_new=tuple(n for n in after if n not in before),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account(Explanation):
+    """An explanation before it is resolved with others.
+
+    Attributes:
+        claim: the sentence without what is left.
+        accounted: every weight of which nothing but rounding is left under it.
+    """
+
+    claim: str
+    accounted: frozenset[str]
+
+    def plain(self) -> Explanation:
+        """Return it as the diff holds it."""
+        return Explanation(**{item.name: getattr(self, item.name) for item in fields(Explanation)})
+
+
+def account(
+    name: str,
+    *,
+    of: Differences,
+    accounted: Collection[str],
+    sentence: str,
+    residual: float | None,
+    fitting: Collection[str] = (),
+    details: Mapping[str, Json] | None = None,
+) -> Account:
+    """State an explanation: ``explained`` where it accounts for every difference, else ``consistent``.
+
+    Args:
+        name: one of ``EXPLANATIONS``.
+        of: everything that there is to explain.
+        accounted: weights of which nothing but rounding is left.
+        sentence: what was found, without a full stop.
+        residual: as in ``Explanation``.
+        fitting: weights that it would fit too, without a proof.
+        details: figures by name.
+    """
+    exact = of.names & frozenset(accounted)
+    claimed = exact | (of.names & frozenset(fitting))
+    total = len(of.names)
+    whole = exact == of.names
+    told: dict[str, Json] = {**(details or {})}
+    claim = sentence
+    if not whole:
+        sentence += f"; this explains {len(exact)} of {total} changed weights"
+        told["left"] = total - len(exact)
+    return Account(
+        id=name,
+        outcome="explained" if whole else "consistent",
+        sentence=sentence,
+        weights=len(claimed),
+        names=tuple(sorted(claimed))[:LISTED],
+        residual=residual,
+        details=told,
+        claim=claim,
+        accounted=exact,
+    )
+
+
+def parts(weight: Weight) -> tuple[int | None, ...]:
+    """Return what to read a weight by: each expert by itself where that can be, else the whole."""
+    return tuple(range(weight.slices)) if weight.slices > 1 and len(weight.shape) > 2 else (None,)
+
+
+def number(count: int, noun: str) -> str:
+    """Return a count with its noun, such as "1 layer" and "2 layers"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,0 +1,141 @@
+"""Naming the reason of a change of weights: every family is asked, and what they claim in common is resolved.
+
+The rules:
+
+1. Families are asked from the most specific to the most general, as in ``FAMILIES``. One that explains every changed
+   weight to the last rounding settles the matter: a direction that was projected out is a change of rank one too, and
+   is not called an adapter on top.
+2. Of explanations that leave something, one whose weights another, more specific one accounts for is dropped.
+3. Several that each leave nothing but rounding, of weights that are not the same, and together account for every
+   changed weight, are all called explained; ``together`` in the details names the others.
+4. A full fine-tune is named only where no explanation of the same weights was found.
+5. Those that explain come first, then those that account for more weights, then the more specific.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from mbom.diff.accounting import LISTED, Account, Progress, differences
+from mbom.diff.changes import EXPLANATIONS, Explanation, Weights
+from mbom.diff.explanations import (
+    direction_ablation,
+    experts,
+    full_fine_tune,
+    layers,
+    lora_merge,
+    model_merge,
+    vocabulary_extension,
+)
+from mbom.diff.values import Values
+
+
+class Family(Protocol):
+    """What each module of ``mbom.diff.explanations`` calls ``explain``."""
+
+    def __call__(
+        self,
+        old: Values,
+        new: Values,
+        weights: Weights,
+        *,
+        others: Sequence[Values] = (),
+        progress: Progress | None = None,
+    ) -> Explanation | None:
+        """Return one explanation, or None where it does not fit."""
+
+
+FAMILIES: tuple[Family, ...] = (
+    vocabulary_extension.explain,
+    layers.explain,
+    experts.explain,
+    direction_ablation.explain,
+    model_merge.explain,
+    lora_merge.explain,
+)
+
+# What moves or adds rows, experts or layers, and leaves open what became of the values of the others.
+STRUCTURAL = frozenset(
+    {
+        "vocabulary-extension",
+        "layers-dropped",
+        "layers-repeated",
+        "experts-pruned",
+        "experts-duplicated",
+        "experts-permuted",
+    }
+)
+
+
+def explain(
+    old: Values, new: Values, weights: Weights, *, others: Sequence[Values] = (), progress: Progress | None = None
+) -> tuple[Explanation, ...]:
+    """Return the explanations that hold for what became of the weights, the one that accounts for most first.
+
+    Args:
+        old: what was.
+        new: what is.
+        weights: what became of the values, from ``mbom.diff.weights.compare``.
+        others: models that may have been merged in.
+        progress: called with each weight that is looked at.
+    """
+    everything = differences(old, new, weights).names
+    kept: list[Account] = []
+    for family in FAMILIES:
+        claimed = family(old, new, weights, others=others, progress=progress)
+        if claimed is None:
+            continue
+        one = _accounted(claimed, everything)
+        if one.outcome == "explained":
+            return (one.plain(),)
+        settled = frozenset().union(*(other.accounted for other in kept))
+        if not (one.accounted or frozenset(one.names)) <= settled:
+            kept.append(one)
+    together = _together(kept, everything)
+    if not together and not any(_of_values(one) for one in kept):
+        trained = full_fine_tune.explain(old, new, weights, others=others, progress=progress)
+        if trained is not None:
+            kept.append(_accounted(trained, everything))
+    order = list(EXPLANATIONS)
+    ranked = sorted(together or kept, key=lambda one: (one.outcome != "explained", -one.weights, order.index(one.id)))
+    return tuple(one.plain() for one in ranked)
+
+
+def _accounted(claimed: Explanation, everything: frozenset[str]) -> Account:
+    """Return an explanation with what it accounts for; one that does not say accounts for all of it or for nothing."""
+    if isinstance(claimed, Account):
+        return claimed
+    told = {name: getattr(claimed, name) for name in claimed.__dataclass_fields__}
+    proven = everything if claimed.outcome == "explained" else frozenset[str]()
+    return Account(**told, claim=claimed.sentence, accounted=proven)
+
+
+def _together(kept: Sequence[Account], everything: frozenset[str]) -> list[Account]:
+    """Return explanations that account for everything between them, each for weights of its own; else none."""
+    parts: list[Account] = []
+    left = everything
+    for one in kept:
+        if one.accounted and one.accounted <= left:
+            parts.append(one)
+            left -= one.accounted
+    if left or not parts:
+        return []
+    return [
+        replace(
+            one,
+            outcome="explained",
+            sentence=one.claim,
+            weights=len(one.accounted),
+            names=tuple(sorted(one.accounted))[:LISTED],
+            details={
+                **{name: value for name, value in one.details.items() if name != "left"},
+                "together": [other.id for other in parts if other is not one],
+            },
+        )
+        for one in parts
+    ]
+
+
+def _of_values(one: Explanation) -> bool:
+    """Return whether an explanation is one of values that changed in place, as training changes them."""
+    return one.id not in STRUCTURAL

@@ -1,0 +1,145 @@
+"""What storing a number costs: the step of a stored type at a value, and whether one number is another one rounded.
+
+Everything is computed in float64, exactly: steps are powers of two, so dividing and multiplying by them loses nothing.
+Types are called as in ``Weight.dtype``. Of packed types (int8 with scales, MXFP4, ...) the step depends on a scale that
+values do not show; what is known of them is a bound, so nothing may be called *explained* on their account: ``known``
+is False for those.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbom.diff.values import Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A binary floating-point type: explicit bits of its significand, least exponent of a normal number, largest value.
+
+    Subnormal numbers have the step of the least normal ones.
+    """
+
+    bits: int
+    least: int
+    largest: float
+
+
+FORMATS = {
+    "float64": Format(bits=52, least=-1022, largest=float(np.finfo(np.float64).max)),
+    "float32": Format(bits=23, least=-126, largest=float(np.finfo(np.float32).max)),
+    "bfloat16": Format(bits=7, least=-126, largest=(2 - 2**-7) * 2.0**127),
+    "float16": Format(bits=10, least=-14, largest=65504.0),
+    "float8_e4m3": Format(bits=3, least=-6, largest=448.0),
+    "float8_e5m2": Format(bits=2, least=-14, largest=57344.0),
+}
+# Other spellings of the same types: of safetensors headers, and of libraries.
+NAMES = {
+    "f64": "float64",
+    "f32": "float32",
+    "bf16": "bfloat16",
+    "f16": "float16",
+    "f8_e4m3": "float8_e4m3",
+    "f8_e5m2": "float8_e5m2",
+    "float8_e4m3fn": "float8_e4m3",
+}
+# What may be left of a prediction that was estimated from rounded numbers. Where a weight is much smaller than others
+# of its matrix its step is so too, and the estimate is no better there than elsewhere.
+NEAR = 1.1  # times what rounding can do
+OUTSIDE = 0.005  # share of elements that may be further away than that
+FEW = 2  # elements that may be so in any case, where the share comes to less than one
+FEW_OF = 16  # elements that must be there for that
+FAR = 2.0  # times the typical width: nothing may be so far away, or somebody edited it
+# Of a packed type, the largest step in units of the largest value that the same scale serves: E2M1 has steps of 2 up to
+# 6, int8 has 127 and int4 7 positive steps, and E4M3 has steps of 32 up to 448.
+PACKED = (("fp4", 2 / 6), ("int4", 1 / 7), ("int8", 1 / 127), ("fp8", 32 / 448), ("float8", 32 / 448))
+
+
+def known(dtype: str) -> bool:
+    """Return whether the step of a stored type at a value follows from the value alone."""
+    return _plain(dtype) is not None
+
+
+def step(values: Floats, dtype: str) -> Floats:
+    """Return the distance between neighbours in a stored type at each value: its unit in the last place.
+
+    Of a packed type it is an upper bound, taken from the largest value of the whole array.
+    """
+    plain = _plain(dtype)
+    if plain is None:
+        share = next((share for name, share in PACKED if name in dtype.lower()), 1.0)  # 1: of a type nobody knows
+        return np.full(values.shape, share * float(np.max(np.abs(values), initial=0.0)))
+    _, exponents = np.frexp(values)  # value = fraction * 2**exponent with the fraction in [0.5, 1)
+    steps: Floats = np.ldexp(1.0, np.maximum(exponents - 1, plain.least) - plain.bits)
+    return steps
+
+
+def rounded(values: Floats, dtype: str) -> Floats:
+    """Return the values as the stored type holds them: to the nearest, ties to even, the largest beyond its range.
+
+    Values of a packed type come back as they are: nobody can tell which scale they would get.
+    """
+    plain = _plain(dtype)
+    if plain is None:
+        return values
+    steps = step(values, dtype)
+    return np.clip(np.rint(values / steps) * steps, -plain.largest, plain.largest)
+
+
+def steps_apart(stored: Floats, values: Floats, dtype: str) -> Floats:
+    """Return how many steps of the stored type lie between stored values and others, rounded; 0 is equal.
+
+    The step is the larger of both places, so that two neighbours on either side of a power of two are one step apart.
+    """
+    near = rounded(values, dtype)
+    steps = np.maximum(step(stored, dtype), step(near, dtype))
+    return np.divide(np.abs(stored - near), steps, out=np.zeros(stored.shape), where=steps > 0)
+
+
+def half_widths(old: Floats, new: Floats, dtype: str) -> Floats:
+    """Return how far each value of ``new`` may be from what an exact sum with ``old`` would come to.
+
+    That is half a step for storing the result, and what is lost before: tools compute a change in the stored type too
+    and scale it (half a step of the change each), or at least in float32 (some steps at the size of the change).
+    """
+    change = new - old
+    typical = float(np.sqrt(np.mean(np.square(change)))) if change.size else 0.0
+    widths = step(new, dtype) / 2 + step(change, dtype)
+    # The step of a subnormal change is no smaller than that of a subnormal sum: where nothing changed it adds nothing.
+    return np.where(change == 0, step(new, dtype) / 2, widths) + 4 * float(step(np.array([typical]), "float32")[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether what is left of a prediction is rounding: the share that is more, the furthest in widths, the answer."""
+
+    outside: float
+    furthest: float
+    holds: bool
+
+
+def within(residual: Floats, widths: Floats) -> Verdict:
+    """Judge what is left of a prediction of a change, against what rounding can leave at each element."""
+    if not residual.size:
+        return Verdict(outside=0.0, furthest=0.0, holds=True)
+    distance = np.abs(residual)
+    outside = float(np.mean(distance > NEAR * widths))
+    typical = float(np.sqrt(np.mean(np.square(widths))))
+    furthest = float(np.max(distance - widths)) / typical if typical else 0.0
+    allowed = max(OUTSIDE, FEW / residual.size if residual.size >= FEW_OF else 0.0)
+    return Verdict(outside=outside, furthest=furthest, holds=outside <= allowed and furthest <= FAR)
+
+
+def equal_bits(one: Floats, other: Floats) -> bool:
+    """Return whether two arrays hold the same numbers bit for bit, so that NaN equals itself and -0 is not 0."""
+    return one.shape == other.shape and bool(np.array_equal(_bits(one), _bits(other)))
+
+
+def _bits(values: Floats) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(values, dtype=np.float64).view(np.uint64)
+
+
+def _plain(dtype: str) -> Format | None:
+    name = dtype.lower().removeprefix("torch.")
+    return FORMATS.get(NAMES.get(name, name))
