@@ -131,6 +131,17 @@ def set_scene(root: Path, *, checkpoint: Path = FIXTURE, measure: Measure | None
     return Scene(root=root, checkpoint=copy, bundle=root / "tiny.mbom", signer=signer, record=done.record)
 
 
+def read_scene(root: Path, *, checkpoint: Path = FIXTURE) -> Scene:
+    """Return the scene that ``set_scene`` left below ``root``."""
+    return Scene(
+        root=root,
+        checkpoint=root / checkpoint.name,
+        bundle=root / "tiny.mbom",
+        signer=LocalSigner.load(root / "release.pem"),
+        record=bundle.read_record(root / "tiny.mbom").record,
+    )
+
+
 def copy_scene(scene: Scene, root: Path) -> Scene:
     """Return a copy of a scene below ``root``, with the same signer."""
     shutil.copytree(scene.checkpoint, root / scene.checkpoint.name)

@@ -1,12 +1,14 @@
 """What the whole run shares: an attested copy of the trained fixture, measured records, tokens, a Sigstore."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from attesting import Scene, copy_scene, set_scene
+from attesting import Scene, copy_scene, read_scene, set_scene
 from hypothesis import settings
-from measuring import Records, measure_all
+from measuring import Records, measure_all, records_at
+from sharing import made_once
 from sigstoreloop import Faults, Instance
 from tokens import Tokens, set_up
 
@@ -18,7 +20,7 @@ settings.load_profile("mbom")
 @pytest.fixture(scope="session")
 def attested(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """The fixture with its bundle; look at it, and change only copies."""
-    return set_scene(tmp_path_factory.mktemp("attested"))
+    return read_scene(made_once(tmp_path_factory, "attested", set_scene))
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def scene(attested: Scene, tmp_path: Path) -> Scene:
 @pytest.fixture(scope="session")
 def records(attested: Scene, tmp_path_factory: pytest.TempPathFactory) -> Records:
     """Records of the fixture and of a bent copy; look at them, and change only copies."""
-    return measure_all(attested, tmp_path_factory.mktemp("records"))
+    return records_at(made_once(tmp_path_factory, "records", partial(measure_all, attested)), attested)
 
 
 @pytest.fixture(scope="session")

@@ -23,19 +23,23 @@ class Records:
     of_bent: Path  # of the bent copy, on the fixed prompts
 
 
-def measure_all(attested: Scene, root: Path) -> Records:
-    """Bend a copy of the attested fixture and write the records below ``root``."""
-    bent = copy_scene(attested, root)
-    change_tensor(bent, f"{BENT}_blocks", _move_one)
-    found = Records(
+def records_at(root: Path, attested: Scene) -> Records:
+    """Return where ``measure_all`` writes below ``root``."""
+    return Records(
         checkpoint=attested.checkpoint,
         bundle=attested.bundle,
         key=attested.root / "release.pub",
-        bent=bent.checkpoint,
+        bent=root / attested.checkpoint.name,
         measured=root / "measured.record",
         answered=root / "answered.record",
         of_bent=root / "bent.record",
     )
+
+
+def measure_all(attested: Scene, root: Path) -> None:
+    """Bend a copy of the attested fixture and write the records below ``root``."""
+    change_tensor(copy_scene(attested, root), f"{BENT}_blocks", _move_one)
+    found = records_at(root, attested)
     for checkpoint, record, options in (
         (found.checkpoint, found.measured, ()),
         (found.checkpoint, found.answered, ("--challenge", NONCE)),
@@ -44,7 +48,6 @@ def measure_all(attested: Scene, root: Path) -> Records:
         run = mbom("measure", checkpoint, "-o", record, *options, "--device", "cpu", home=root)
         assert run.returncode == 0, run.stderr
         assert run.stdout == f"{record}\n"
-    return found
 
 
 def _move_one(data: bytes) -> bytes:
