@@ -1,6 +1,7 @@
 """The values of weights on both sides: read where both checkpoints are at hand, estimated from records where not."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from mbom.diff.changes import Explanation, Weights
@@ -58,11 +59,14 @@ def _weights(old: Dossier, new: Dossier, others: Sequence[Dossier], progress: Pr
     from mbom.diff.weights import compare  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
     from mbom.engine.values import open_values  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
 
-    before, after, *rest = (open_values(side.files, side.inventory) for side in (old, new, *others))
-    weights = compare(before, after, progress=progress)
-    return Measured(
-        weights=weights, explanations=tuple(explain(before, after, weights, others=rest, progress=progress))
-    )
+    sides = (old, new, *others)
+    with ExitStack() as stack:  # what was read is bound to the inventories when it has been left
+        opened = [stack.enter_context(open_values(side.files, side.inventory)) for side in sides]
+        before, after, *rest = opened
+        weights = compare(before, after, progress=progress)
+        found = explain(before, after, weights, others=rest, progress=progress)
+    notes = [f"{side.label}: {note}" for side, values in zip(sides, opened, strict=True) for note in values.notes]
+    return Measured(weights=weights, explanations=tuple(found), notes=tuple(notes))
 
 
 def _estimated(old: Dossier, new: Dossier, note: str) -> Measured:
