@@ -1,6 +1,7 @@
 """`mbom diff`: what changed between two models, in words, as Markdown and as data."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from attesting import Scene
 from commands import mbom, schema
 from diffing import BUNDLE, CHECKPOINT, HOSTILE, edited, members
+from hubserver import HubServer
 from jsonschema import ValidationError
 from largebundles import write_two
 
@@ -35,13 +37,16 @@ def test_changes_are_told_on_one_screen(home: Path, tmp_path: Path) -> None:
     run = mbom("diff", CHECKPOINT, new, *QUICK, home=home)
     assert (run.returncode, run.stderr) == (0, "")
     lines = run.stdout.splitlines()
-    assert lines[0].startswith("before  tiny-gpt-oss · a checkpoint · sha256:")
-    assert "  rope_theta: 150000 → 200000" in lines
-    assert '    -{{- "\\nCurrent date: " + strftime_now("%Y-%m-%d") + "<|end|>" }}' in lines
-    assert '    +{{- "\\nToday: " + strftime_now("%Y-%m-%d") + "<|end|>" }}' in lines
-    assert "  detected in LICENSE: Apache-2.0 (exact) → unknown" in lines
+    sections = dict(re.findall(r"^(\w[\w ]*?)  +(.*)$", run.stdout, re.MULTILINE))
+    assert sections["before"].startswith("tiny-gpt-oss · a checkpoint · sha256:")
+    assert sections["Configuration"] == "rope_theta: 150000 → 200000"
+    assert sections["Chat template"] == "changed: chat_template.jinja default"
+    told = [line.strip() for line in lines]
+    assert '-{{- "\\nCurrent date: " + strftime_now("%Y-%m-%d") + "<|end|>" }}' in told
+    assert '+{{- "\\nToday: " + strftime_now("%Y-%m-%d") + "<|end|>" }}' in told
+    assert "detected in LICENSE: Apache-2.0 (exact) → unknown" in told
     assert lines[-1] == "Different: 3 files of 14, the licence and the chat template; 1 finding more than before."
-    assert len(lines) < 60
+    assert len(lines) < 45
 
 
 def test_the_exit_status_tells_of_differences_where_that_is_asked(home: Path, tmp_path: Path) -> None:
@@ -71,6 +76,20 @@ def test_a_packed_bundle_is_read_as_it_is(home: Path, tmp_path: Path) -> None:
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", BUNDLE)
     run = mbom("diff", packed, BUNDLE, *QUICK, "--exit-code", home=home)
     assert run.returncode == 0, run.stdout
+
+
+def test_two_revisions_of_a_repository_are_fetched_and_compared(home: Path) -> None:
+    files = {path.name: path.read_bytes() for path in CHECKPOINT.iterdir()}
+    with HubServer() as hub:
+        old = hub.push("acme/tiny", files)
+        new = hub.push("acme/tiny", files | {"config.json": members(rope_theta=200000)(files["config.json"])})
+        env = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home / "hf")}
+        run = mbom("diff", f"acme/tiny@{old}", "acme/tiny", "--no-weights", "--json", home=home, env=env)
+    assert run.returncode == 0, run.stderr
+    assert f"old        acme/tiny@{old}   a repository on the hub" in run.stderr
+    found = json.loads(run.stdout)
+    assert (found["old"]["revision"], found["new"]["revision"]) == (old, new)
+    assert {"section": "config", "name": "rope_theta", "old": 150000, "new": 200000} in found["fields"]
 
 
 USAGE: dict[str, tuple[tuple[str | Path, ...], str]] = {
