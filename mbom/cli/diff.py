@@ -16,7 +16,8 @@ from mbom.diff.opening import joined, kind, open_dossier
 from mbom.dossier import Dossier
 from mbom.errors import UsageError
 
-SHOWN = 6  # lines of each section; --json has them all
+SHOWN = 4  # lines of each section; --json has them all
+COLUMN = 1 + max(len(title) for title in wording.TITLES.values())  # where the lines begin
 DIFFERENT = 1
 LEFT_ALONE = "the values of weights were left alone, as --no-weights asks"
 _KINDS = {"bundle": "a bundle", "checkpoint": "a checkpoint in a folder", "hub": "a repository on the hub"}
@@ -74,7 +75,7 @@ def diff(
     opened = _Opener(display, origins)
     before, after = opened.side("old", old, old_checkpoint), opened.side("new", new, new_checkpoint)
     parents = [opened.parent(other) for other in others]
-    found = Measured(notes=(LEFT_ALONE,)) if no_weights else measured(before, after, others=parents)
+    found = Measured(notes=(LEFT_ALONE,)) if no_weights else _measured(before, after, parents, display)
     changes = compared(before, after, weights=found.weights, explanations=found.explanations, notes=found.notes)
     display.fact("", "signatures are not checked here: `mbom verify` does that")
     if as_json:
@@ -84,6 +85,11 @@ def diff(
     else:
         _print(changes, display)
     context.exit(DIFFERENT if exit_code and changes.differs else 0)
+
+
+def _measured(old: Dossier, new: Dossier, parents: list[Dossier], display: Display) -> Measured:
+    with display.comparing() as on_weight:
+        return measured(old, new, others=parents, progress=on_weight)
 
 
 class _Opener:
@@ -119,15 +125,16 @@ class _Opener:
 
 
 def _print(changes: Changes, display: Display) -> None:
-    """Print one screen of text."""
-    lines = [f"before  {wording.side(changes.old)}", f"after   {wording.side(changes.new)}"]
+    """Print one screen of text: a section in each block of lines, its name beside the first of them."""
+    rows = [("before", wording.side(changes.old)), ("after", wording.side(changes.new))]
     for group in wording.groups(changes, shown=SHOWN):
-        lines.append(group.title)
-        lines += [f"  {line}" for line in group.lines]
+        lines = [*group.lines]
         if group.more:
-            lines.append(f"  and {group.more:,} more; --json lists them all")
-        lines += [f"    {line}" for line in group.text]
+            lines.append(f"and {group.more:,} more; --json lists them all")
+        lines += [f"  {line}" for line in group.text]
         if group.text_more:
-            lines.append(f"    … {group.text_more:,} more lines; --json has them all")
-    for line in (*lines, wording.headline(changes)):
-        display.data(plain(line))
+            lines.append(f"  … {group.text_more:,} more lines; --json has them all")
+        rows += [(group.title if number == 0 else "", line) for number, line in enumerate(lines)]
+    for title, line in rows:
+        display.data(plain(f"{title:<{COLUMN}}{line}").rstrip())
+    display.data(plain(wording.headline(changes)))

@@ -7,7 +7,6 @@ import pytest
 from diffing import BUNDLE, CHECKPOINT, CREATED, edited, read
 
 from mbom.diff import diff
-from mbom.diff.measured import measured
 from mbom.diff.opening import joined, kind, open_dossier
 from mbom.dossier import read_bundle
 from mbom.errors import FormatError, RefusedError, SourceError, StorageError, UsageError
@@ -87,18 +86,3 @@ def test_another_checkpoint_is_refused(tmp_path: Path) -> None:
         joined(read_bundle(BUNDLE), other)
     with pytest.raises(UsageError, match="beside a bundle only"):
         joined(other, other)
-
-
-def test_the_same_files_need_no_comparison_of_values() -> None:
-    assert measured(read_bundle(BUNDLE), read(CHECKPOINT)) == measured(read(CHECKPOINT), read_bundle(BUNDLE))
-    found = measured(read_bundle(BUNDLE), read(CHECKPOINT))
-    assert (found.weights, found.explanations, found.notes) == (None, (), ())
-
-
-def test_values_of_bundles_without_records_are_neither_read_nor_estimated(tmp_path: Path) -> None:
-    new = read(edited(tmp_path, config__json=lambda data: data + b"\n"), label="new")
-    found = measured(read_bundle(BUNDLE), new)
-    (note,) = found.notes
-    assert found.weights is None
-    assert "is a bundle; give the checkpoint instead of it or beside it" in note
-    assert "new has no behaviour record" in note

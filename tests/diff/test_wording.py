@@ -78,6 +78,14 @@ SENTENCES = [
         wording.layer(replace(ROLE, layer=None, relative=float("inf"), error=0.0)),
         "outside the layers: 1 of 4 weights changed, from nothing",
     ),
+    (
+        wording.layer(replace(ROLE, error=0.0, unchanged=1 - 1e-9)),
+        "layer 1: 1 of 4 weights changed, by 3.1e-03 of its norm, more than 99.9% of the elements equal",
+    ),
+    (
+        wording.layer(replace(ROLE, error=0.0, unchanged=1e-9)),
+        "layer 1: 1 of 4 weights changed, by 3.1e-03 of its norm, less than 0.1% of the elements equal",
+    ),
 ]
 
 
