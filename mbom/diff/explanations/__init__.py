@@ -1,0 +1,1 @@
+"""Named reasons for a change of weights, one module for each family."""
