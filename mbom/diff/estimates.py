@@ -6,10 +6,13 @@ of the squared mean); one of rank one is the product of two, with the variance 8
 more (hypercontractivity: its fourth moment is at most 3**4 / 9 = 9 times the square of its second); a single element
 leaves the same square in every value, which then is no estimate but the thing itself.
 
-So the variance is taken from the values, and as at least that of normal numbers, because few values with a heavy tail
-show too little of it as a rule, just when their mean is too small. What is left of that is in the factors below, by
-which the standard error has to be multiplied to be a bound in 95 of 100 cases of the *worst* law. They come from a
-simulation, which a test repeats. For milder laws they are too large: the bound holds more often there.
+Signs are the same for all slices of a weight, so that experts which changed alike are off alike: the squares are added
+over the slices first, and it is the spread of these sums, one for each value, that tells the variance. It is taken as
+at least that of normal numbers that are independent between slices (of rows, which have two values, that of rows which
+changed alike), because few values with a heavy tail show too little spread as a rule, just when their mean is too
+small. What is left of that is in the factors below, by which the standard error has to be multiplied to be a bound in
+95 of 100 cases of the *worst* law. They come from a simulation, which a test repeats. For milder laws they are too
+large: the bound holds more often there.
 
 The norm that a change is relative to is estimated in the same way, and both errors are added as independent ones.
 """
@@ -25,7 +28,7 @@ Floats = NDArray[np.float64]
 
 # Independent values behind an estimate -> factor, for sketches of matrices (products of two sums of signs) and of
 # vectors (one sum of signs). Between entries by the logarithm of the number.
-BILINEAR = {16: 5.1, 32: 3.8, 64: 3.1, 128: 2.85, 256: 2.8, 1024: 2.3, 4096: 2.1}
+BILINEAR = {2: 8.0, 16: 5.2, 32: 3.9, 64: 3.15, 128: 2.85, 256: 2.6, 1024: 2.3, 4096: 2.1}
 LINEAR = {2: 7.5, 4: 3.4, 8: 2.6, 16: 2.4, 64: 2.0}
 NORMAL = 2.0  # variance of the square of a normal number, in units of its squared mean
 SAME = 1e-9  # relative difference of squares that come from one element: rounding of sums, and nothing else
@@ -39,7 +42,7 @@ class Sum:
     Attributes:
         total: the estimate.
         variance: of it.
-        crowd: the sum of the squares of each slice's part over its number of values: ``total**2 / crowd`` is how many
+        crowd: the sum of the squares of each weight's part over its number of values: ``total**2 / crowd`` is how many
             equal, independent values would spread as much.
         bilinear: whether any of it comes from sketches of matrices.
     """
@@ -60,14 +63,16 @@ class Sum:
     @classmethod
     def of(cls, sketch: Floats, *, bilinear: bool) -> "Sum":
         """Estimate a squared norm from sketches of slices, (slices, values)."""
+        count = sketch.shape[1]
         with np.errstate(over="ignore", invalid="ignore"):  # a hostile record may hold any numbers: those end as inf
             squares = sketch**2
-            means, count = squares.mean(axis=1), squares.shape[1]
-            variances = squares.var(axis=1, ddof=1)
-            same = (np.ptp(squares, axis=1) <= SAME * means) & (count >= FEWEST)
-            spread = np.where(same, 0.0, np.maximum(variances, NORMAL * means**2)) / count
-            crowd = np.where(same, 0.0, means**2) / count
-        return cls(total=float(means.sum()), variance=float(spread.sum()), crowd=float(crowd.sum()), bilinear=bilinear)
+            sums = squares.sum(axis=0)  # (values,)
+            total = float(sums.mean())
+            least = NORMAL * float((squares.mean(axis=1) ** 2).sum()) if bilinear else NORMAL * total * total
+            if count >= FEWEST and np.ptp(sums) <= SAME * total:
+                return cls(total=total, bilinear=bilinear)
+            variance = max(float(sums.var(ddof=1)), least) / count
+        return cls(total=total, variance=variance, crowd=total * total / count, bilinear=bilinear)
 
     @property
     def error(self) -> float:

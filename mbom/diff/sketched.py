@@ -50,8 +50,8 @@ def _sketches(record: Record) -> dict[str, tuple[Sketched, Floats]]:
 
 def _compared(weight: Sketched, before: Floats, after: Floats, rows: Iterator[tuple[Floats, Floats]]) -> Compared:
     elements = int(np.prod(weight.shape, dtype=object))
-    wrong = ~(row_errors(before, after) <= SKETCH_LIMIT)  # what is no number is no match
-    beyond = any(not (row_errors(one, other) <= SKETCH_LIMIT).all() for one, other in rows)
+    wrong = _wrong(before, after)
+    beyond = any(_wrong(one, other).any() for one, other in rows)
     if not wrong.any() and not beyond:
         return Compared(name=weight.name, layer=weight.layer, elements=elements)
     bilinear = len(weight.shape) - (weight.slices > 1) > 1
@@ -79,3 +79,11 @@ def _rows(old: Record, new: Record, name: str) -> Iterator[tuple[Floats, Floats]
     ):
         if one == other == name and before.shape == after.shape:
             yield before[:, None], after[:, None]
+
+
+def _wrong(before: Floats, after: Floats) -> NDArray[np.bool_]:
+    """Mark the rows that are not the same; what is no number, or beyond all measure, is never the same."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        same = row_errors(before, after) <= SKETCH_LIMIT
+    wrong: NDArray[np.bool_] = ~(same & np.isfinite(before).all(axis=1) & np.isfinite(after).all(axis=1))
+    return wrong
