@@ -189,7 +189,9 @@ def _recipes(estimates: Mapping[str, Estimate]) -> Iterator[Recipe]:
     arc = Recipe(method="slerp", figures=_figures(t=t), numbers=lambda name: _arc(t, estimates[name].angle))
     free = _pooled(several)
     both = Recipe(method="task-arithmetic", figures=_figures(a=free[0], b=free[1]), numbers=lambda _: free)
-    for recipe in (*sorted((line, arc), key=lambda recipe: _misfit(recipe, estimates)), both):
+    # Where tools take the straight line for an arc, the arc is no better than the line.
+    curved = 2 * _misfit(arc, estimates) < _misfit(line, estimates)
+    for recipe in (arc, line, both) if curved else (line, arc, both):
         if all(one.is_at(*recipe.numbers(name)) for name, one in estimates.items()):
             yield recipe
     layers: dict[int | None, list[Estimate]] = {}
