@@ -1,9 +1,10 @@
-"""Changes of what a model is made of: rows of the vocabulary, experts, layers; and several steps one after the other."""
+"""Changes of what a model is made of: rows of the vocabulary, experts, layers; and several steps in a row."""
 
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from diffarrays import Arrays, stored
@@ -17,7 +18,7 @@ VOCABULARY = frozenset({"vocabulary-extension"})
 NAMED = re.compile(r"(?P<stem>.*\.experts)\.(?P<index>\d+)\.(?P<rest>.*)")
 
 
-def _steps(rng: np.random.Generator, *steps: Step, dtype: str = "bfloat16", **sizes: object) -> Sides:
+def _steps(rng: np.random.Generator, *steps: Step, dtype: str = "bfloat16", **sizes: Any) -> Sides:
     """Put a model through several changes."""
     old = based(rng, dtype, **sizes)
     tensors = dict(old.arrays)
@@ -90,15 +91,19 @@ def vocabularies() -> Iterator[Case]:
     )
 
 
-def _build(steps: tuple[Step, ...], rng: np.random.Generator, **sizes: object) -> Sides:
-    return _steps(rng, *steps, **sizes)  # type: ignore[arg-type]
+def _build(steps: tuple[Step, ...], rng: np.random.Generator, **sizes: Any) -> Sides:
+    return _steps(rng, *steps, **sizes)
 
 
 # Experts.
 
 
 def placed(
-    mapping: Sequence[int] | Mapping[int, Sequence[int]], _rng: np.random.Generator, tensors: Tensors, *, router: bool = True
+    mapping: Sequence[int] | Mapping[int, Sequence[int]],
+    _rng: np.random.Generator,
+    tensors: Tensors,
+    *,
+    router: bool = True,
 ) -> Tensors:
     """Take experts, and their rows of the router, in an order: the same in all layers, or of each layer in turn."""
     result: Tensors = {}
@@ -148,14 +153,18 @@ def torn(_rng: np.random.Generator, tensors: Tensors) -> Tensors:
 def mixtures() -> Iterator[Case]:
     """Experts left out, repeated or in another order."""
     orders = {
-        "experts-pruned": ([0, 1, 2, 4, 5, 7], [1, 3, 6, 7], [7]),
-        "experts-duplicated": ([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7], [*range(8), 3], [0, 1, 2, 3, 4, 5, 6, 6]),
+        "experts-pruned": ([0, 1, 2, 4, 5, 7], [1, 3, 6, 7], [2, 7]),
+        "experts-duplicated": (
+            [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7],
+            [*range(8), 3],
+            [0, 1, 2, 3, 4, 5, 6, 6],
+        ),
         "experts-permuted": ([1, 0, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 2, 1, 0], [3, 1, 4, 0, 5, 2, 6, 7]),
     }
     for kind, mappings in orders.items():
         for mapping, stacked, dtype in itertools.product(mappings, (False, True), ("bfloat16", "float32")):
             stored_as = "stacked" if stacked else "apart"
-            sizes = {"experts": 8, "stacked": stacked, "layers": 2, "dtype": dtype}
+            sizes: dict[str, Any] = {"experts": 8, "stacked": stacked, "layers": 2, "dtype": dtype}
             yield Case(
                 name=f"experts {mapping} {stored_as} {dtype}",
                 kind=kind,
@@ -181,7 +190,11 @@ def mixtures() -> Iterator[Case]:
                 name=f"{kind}, one expert changed, {'stacked' if stacked else 'apart'}",
                 kind="experts and more",
                 build=partial(
-                    _build, (partial(placed, mappings[0]), partial(expert_changed, 2)), experts=8, stacked=stacked, layers=2
+                    _build,
+                    (partial(placed, mappings[0]), partial(expert_changed, 2)),
+                    experts=8,
+                    stacked=stacked,
+                    layers=2,
                 ),
                 consistent=frozenset({kind}),
                 figures={kind: {"mapping": mappings[0]}},
@@ -192,7 +205,7 @@ def mixtures() -> Iterator[Case]:
 def _mixtures_of_other_kinds() -> Iterator[Case]:
     swaps = {0: [1, 0, 2, 3, 4, 5, 6, 7], 1: [0, 1, 2, 3, 4, 5, 7, 6]}
     for stacked in (False, True):
-        sizes = {"experts": 8, "stacked": stacked, "layers": 2}
+        sizes: dict[str, Any] = {"experts": 8, "stacked": stacked, "layers": 2}
         stored_as = "stacked" if stacked else "apart"
         yield Case(
             name=f"experts in another order in each layer, {stored_as}",
@@ -300,7 +313,7 @@ def sequences() -> Iterator[Case]:
     """Several steps: each is explained where nothing but rounding is left of any, and else none is."""
     adapter = partial(adapted, ("q_proj", "v_proj"), 4)
     swap = [1, 0, 3, 2]
-    exact: dict[str, tuple[tuple[Step, ...], dict[str, object], set[str]]] = {
+    exact: dict[str, tuple[tuple[Step, ...], dict[str, Any], set[str]]] = {
         "rows and an adapter": ((partial(added_rows, 8), adapter), {}, {"vocabulary-extension", "lora-merge"}),
         "experts swapped and an adapter": (
             (partial(placed, swap), adapter),
@@ -322,13 +335,13 @@ def sequences() -> Iterator[Case]:
         yield Case(
             name=name,
             kind="several steps",
-            build=partial(_build, steps, hidden=128, **sizes),  # type: ignore[arg-type]
+            build=partial(_build, steps, hidden=128, **sizes),
             explained=frozenset(ids),
         )
         yield Case(
             name=f"{name}, and a norm retrained",
             kind="several steps and more",
-            build=partial(_build, (*steps, partial(trained, ("norm",))), hidden=128, **sizes),  # type: ignore[arg-type]
+            build=partial(_build, (*steps, partial(trained, ("norm",))), hidden=128, **sizes),
             consistent=frozenset(ids),
         )
 

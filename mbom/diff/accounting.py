@@ -1,7 +1,7 @@
 """What there is to explain between two checkpoints, and how much of it an explanation accounts for."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from mbom.diff.changes import Explanation, Weights
 from mbom.diff.values import Values, Weight
@@ -32,11 +32,6 @@ class Differences:
         """All of them."""
         return frozenset((*self.changed, *self.reshaped, *self.only_old, *self.only_new))
 
-    @property
-    def same_shapes(self) -> bool:
-        """Whether both sides have the same weights in the same shapes."""
-        return not (self.reshaped or self.only_old or self.only_new)
-
 
 def differences(old: Values, new: Values, weights: Weights) -> Differences:
     """Return what there is to explain: what changed, from ``weights``; shapes and names, from both sides."""
@@ -62,6 +57,20 @@ class Account(Explanation):
 
     claim: str
     accounted: frozenset[str]
+
+    def against(self, everything: frozenset[str]) -> "Account":
+        """Return it with its outcome for everything that there is to explain, and what it leaves in the sentence."""
+        whole = self.accounted == everything
+        told = {name: value for name, value in self.details.items() if name != "left"}
+        if whole:
+            return replace(self, outcome="explained", sentence=self.claim, details=told)
+        counts = f"{len(self.accounted)} of {len(everything)} changed weights"
+        return replace(
+            self,
+            outcome="consistent",
+            sentence=f"{self.claim}; this explains {counts}",
+            details={**told, "left": len(everything) - len(self.accounted)},
+        )
 
     def plain(self) -> Explanation:
         """Return it as the diff holds it."""
@@ -91,24 +100,18 @@ def account(
     """
     exact = of.names & frozenset(accounted)
     claimed = exact | (of.names & frozenset(fitting))
-    total = len(of.names)
-    whole = exact == of.names
-    told: dict[str, Json] = {**(details or {})}
-    claim = sentence
-    if not whole:
-        sentence += f"; this explains {len(exact)} of {total} changed weights"
-        told["left"] = total - len(exact)
-    return Account(
+    stated = Account(
         id=name,
-        outcome="explained" if whole else "consistent",
+        outcome="consistent",
         sentence=sentence,
         weights=len(claimed),
         names=tuple(sorted(claimed))[:LISTED],
         residual=residual,
-        details=told,
-        claim=claim,
+        details=dict(details or {}),
+        claim=sentence,
         accounted=exact,
     )
+    return stated.against(of.names)
 
 
 def parts(weight: Weight) -> tuple[int | None, ...]:

@@ -44,7 +44,7 @@ def explain(
     found = differences(old, new, weights)
     stored = new.weights()
     matrices = [name for name in found.changed if len(stored[name].shape) in (2, 3)]
-    if not found.same_shapes or not matrices:
+    if not matrices:
         return None
     direction = _first(old, new, matrices)
     if direction is None:

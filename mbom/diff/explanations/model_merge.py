@@ -72,7 +72,7 @@ def explain(
 ) -> Explanation | None:
     """Try each of ``others`` in turn; without any, nothing is claimed."""
     found = differences(old, new, weights)
-    if not found.changed or not found.same_shapes:
+    if not found.changed:
         return None
     best: Account | None = None
     for index, other in enumerate(others):
