@@ -32,6 +32,8 @@ ROW_VALUES = 2  # for each row of a matrix that has a row for each expert
 FLIP_LIMIT = 10_000
 ERROR_LIMIT = 2  # of a relative error: two vectors of norm one may point in opposite directions
 
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks?)\.(\d{1,6})\.")
+
 Floats = NDArray[np.float64]
 Signs = NDArray[np.int8]
 
@@ -100,6 +102,12 @@ class Sketched:
 def role(name: str) -> str:
     """Return a weight's name with every component that is a number replaced by ``*``."""
     return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
+
+
+def layer(name: str) -> int | None:
+    """Return the number of the layer that a weight's name has, or None."""
+    match = _LAYER.search(name)
+    return int(match[1]) if match else None
 
 
 def values(shape: Sequence[int], slices: int) -> int:

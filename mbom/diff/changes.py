@@ -196,6 +196,7 @@ class WeightChange:
         unchanged: the share of its elements that are equal; None from sketches.
         largest: the largest absolute change of an element; None from sketches.
         rank: effective rank of the change, see ``mbom.diff.weights``; None where it has none or nobody looked.
+        rank_unknown: why nobody can tell the rank, where somebody looked.
         experts: experts that changed, where it is sketched or stored by expert, and ``of`` how many there are.
     """
 
@@ -209,13 +210,17 @@ class WeightChange:
     unchanged: float | None = None
     largest: float | None = None
     rank: int | None = None
+    rank_unknown: str | None = None
     experts: tuple[int, ...] = ()
     of: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoleChange:
-    """All weights of one role in one layer, or of one layer (``role`` is None), together; as in ``WeightChange``."""
+    """All weights of one role in one layer, or of one layer (``role`` is None), together; as in ``WeightChange``.
+
+    ``relative`` is to the norm of those that changed.
+    """
 
     layer: int | None
     role: str | None
@@ -241,6 +246,7 @@ class Weights:
         by_layer: the same by layer.
         only_old: weights that only the old side has, by name.
         only_new: weights that only the new side has.
+        notes: what was compared in another way than by the values of a stock class, and why.
     """
 
     basis: Basis
@@ -251,6 +257,7 @@ class Weights:
     by_layer: tuple[RoleChange, ...]
     only_old: tuple[str, ...]
     only_new: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

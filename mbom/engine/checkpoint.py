@@ -65,6 +65,17 @@ class StoredTensor:
         shape = (count, *self.record.shape[1:]) if self.record.shape else ()
         return data.view(self._dtype).view(shape)
 
+    def finish(self) -> None:
+        """Read what is left, for its digest alone.
+
+        Raises:
+            RefusedError: as ``read``.
+        """
+        self.position = self.slices
+        buffer = memoryview(bytearray(min(CHUNK_BYTES, self.record.end - self._offset)))
+        while self._offset < self.record.end:
+            self._fill(buffer[: self.record.end - self._offset])
+
     @property
     def _dtype(self) -> torch.dtype:
         if self.record.dtype not in DTYPES:
@@ -86,7 +97,7 @@ class StoredTensor:
         digest = self._hasher.hexdigest()
         if digest != self.record.blake3:
             raise RefusedError(
-                f"{self.record.name}: the bytes that the behaviour pass read have BLAKE3 {digest}, the inventory "
+                f"{self.record.name}: the bytes that were read have BLAKE3 {digest}, the inventory "
                 f"says {self.record.blake3}: {self.record.file} is not the file that was hashed"
             )
         self._checkpoint.passes[self.record.name] += 1

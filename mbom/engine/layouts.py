@@ -38,6 +38,7 @@ def mxfp4_experts(blocks: TensorRecord, scales: TensorRecord) -> Weight:
         shape=(experts, groups * GROUP, out),
         stored=(blocks.name, scales.name),
         decode=partial(_mxfp4_experts, what=blocks.name),
+        encoding="mxfp4",
     )
 
 
@@ -47,8 +48,13 @@ def mxfp4_rows(name: str, values: TensorRecord, scales: TensorRecord) -> Weight:
     _fits(scales, EXPONENTS, (rows, columns * 2 // GROUP), values)
     if columns % GROUP_BYTES:
         raise FormatError(f"{values.name}: {columns * 2} columns are no whole groups of {GROUP}")
-    decode = partial(_mxfp4_rows, what=values.name)
-    return Weight(name=name, shape=(rows, columns * 2), stored=(values.name, scales.name), decode=decode)
+    return Weight(
+        name=name,
+        shape=(rows, columns * 2),
+        stored=(values.name, scales.name),
+        decode=partial(_mxfp4_rows, what=values.name),
+        encoding="mxfp4",
+    )
 
 
 def nvfp4(name: str, values: TensorRecord, scales: TensorRecord, overall: TensorRecord, *, divisor: bool) -> Weight:
@@ -65,6 +71,7 @@ def nvfp4(name: str, values: TensorRecord, scales: TensorRecord, overall: Tensor
         stored=(values.name, scales.name),
         constants=(overall.name,),
         decode=partial(packed.nvfp4, divisor=divisor, what=values.name),
+        encoding="nvfp4",
     )
 
 
@@ -92,6 +99,7 @@ def fp8(values: TensorRecord, scales: TensorRecord, *, block: tuple[int, int] | 
         constants=both[1:] if apart else (),
         sliced=kind != "ragged rows",
         decode=partial(_fp8, block=block, what=values.name),
+        encoding="fp8",
     )
 
 
@@ -131,6 +139,7 @@ def integers(values: TensorRecord, scales: TensorRecord, zeros: TensorRecord | N
         stored=(values.name, *companions) if shape else (values.name,),
         constants=() if shape else companions,
         decode=partial(_integers, what=values.name),
+        encoding="int8",
     )
 
 
@@ -176,6 +185,7 @@ def packed_rows(
         constants=constants if shape else (scales.name, *constants),
         sliced="zero_point" not in beside,  # eight rows share a word of zero points
         decode=partial(_packed_rows, roles=roles, bits=bits, shape=(rows, columns), what=values.name),
+        encoding=f"int{bits}",
     )
 
 
@@ -192,6 +202,7 @@ def awq(name: str, values: TensorRecord, zeros: TensorRecord, scales: TensorReco
         constants=(zeros.name, scales.name),
         sliced=False,  # outputs are columns on disk
         decode=partial(packed.awq, what=values.name),
+        encoding="awq",
     )
 
 
@@ -223,6 +234,7 @@ def gptq(
         constants=(zeros.name, scales.name, order.name),
         sliced=False,  # inputs come first on disk
         decode=partial(_gptq, bits=bits, added=added, neighbours=neighbours, what=values.name),
+        encoding="gptq",
     )
 
 

@@ -144,7 +144,8 @@ def _merged(parameter: str, found: list[Source], conversion: Conversion) -> Weig
         return merged
 
     stored = tuple(name for source in found for name in source.weight.tensors)
-    return Weight(name=parameter, shape=shape, stored=stored, sliced=False, decode=decode)
+    encoding = "+".join(dict.fromkeys(filter(None, (source.weight.encoding for source in found))))
+    return Weight(name=parameter, shape=shape, stored=stored, sliced=False, decode=decode, encoding=encoding)
 
 
 def _experts_beside(stock: Stock, parameter: str) -> int:

@@ -291,6 +291,14 @@ def routes_by_token(block: nn.Module) -> bool:
     return getattr(block, "is_hash", False) is True
 
 
+def place_of(stock: Stock, parameter: str) -> tuple[int | None, int]:
+    """Return the index of the decoder layer that a parameter belongs to, or None, and the slices it is sketched in."""
+    layer = next((index for index, (name, _) in enumerate(stock.layers) if parameter.startswith(f"{name}.")), None)
+    if layer is None:
+        return None, 1
+    return layer, experts_of(stock, parameter) or expert_rows_of(stock, parameter) or 1
+
+
 def experts_of(stock: Stock, parameter: str) -> int | None:
     """Return the number of experts stacked in a parameter's first dimension, or None when it stacks none.
 

@@ -25,7 +25,7 @@ from mbom.engine.conversion import Conversion
 from mbom.engine.float64 import Float64
 from mbom.engine.plan import Plan, Source
 from mbom.engine.sketch import Sketches
-from mbom.engine.stock import Stock, expert_rows_of, experts_of
+from mbom.engine.stock import Stock, experts_of, place_of
 from mbom.engine.weights import Moved, Trial, Weight, WeightPass
 from mbom.errors import FormatError
 
@@ -265,13 +265,9 @@ class StreamedModel:
 
     def described(self, parameter: str) -> Sketched:
         """Return the entry of a parameter in the record's list of weights."""
-        layers = (index for index, (name, _) in enumerate(self.stock.layers) if parameter.startswith(f"{name}."))
-        layer = next(layers, None)
-        experts = None
-        if layer is not None:
-            experts = experts_of(self.stock, parameter) or expert_rows_of(self.stock, parameter)
+        layer, slices = place_of(self.stock, parameter)
         shape = tuple(self.conversion.parameters[parameter].shape)
-        return Sketched(name=parameter, layer=layer, shape=shape, slices=experts or 1)
+        return Sketched(name=parameter, layer=layer, shape=shape, slices=slices)
 
     def _rows(self, weight: Weight, parameter: str | None) -> Iterator[torch.Tensor]:
         """Yield a matrix in float64 by blocks of rows, and sketch it under the name of a parameter."""

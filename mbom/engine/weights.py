@@ -33,6 +33,7 @@ class Weight:
         sliced: whether ``decode`` takes slices; otherwise it takes everything at once.
         decode: maps the tensors of ``stored``, or the same slices of them, and then those of ``constants`` to the
             values in float64.
+        encoding: what people call it, such as ``mxfp4``; empty where the values themselves are stored.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Weight:
     constants: tuple[str, ...] = ()
     sliced: bool = True
     decode: Callable[..., torch.Tensor]
+    encoding: str = ""
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -106,6 +108,11 @@ class WeightPass:
             if first * each <= trial.element < self.position * each:
                 self._move(trial, [*parts, *self._constants], values, first * each)
         return values
+
+    def finish(self) -> None:
+        """Read what is left for its digests alone."""
+        for part in self._parts:
+            part.finish()
 
     def take_moved(self) -> list[Moved]:
         """Return what the trials among the slices read since the last call would have changed."""

@@ -72,7 +72,7 @@ def test_the_last_byte_decides_whether_the_digest_holds(stored: tuple[dict[str, 
     with Checkpoint(files, inventory.tensors) as checkpoint:
         passing = checkpoint.stored("matrix")
         passing.read(5)
-        with pytest.raises(RefusedError, match="matrix: the bytes that the behaviour pass read have BLAKE3"):
+        with pytest.raises(RefusedError, match="matrix: the bytes that were read have BLAKE3"):
             passing.read(1)
 
 
