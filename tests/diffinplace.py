@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from diffarrays import Arrays, stored
+from arrayvalues import Arrays
 from diffmodels import (
     ATTENTION,
     DENSE,
@@ -15,14 +15,15 @@ from diffmodels import (
     Sides,
     Tensors,
     based,
+    checkpoint,
     edited,
     low_rank,
     noise,
     within,
 )
 
-from mbom.diff.rounding import rounded, step
-from mbom.diff.values import Floats
+from mbom.behaviour.values import Floats
+from mbom.diff.floats import rounded, step
 
 # Adapters.
 
@@ -52,7 +53,7 @@ def _lora(
     if extra is not None:
         arrays = dict(new.arrays)
         extra(rng, arrays)
-        new = stored(arrays, dtype)
+        new = checkpoint(arrays, dtype)
     return old, new, ()
 
 
@@ -212,17 +213,17 @@ def _ablation(
     def ablate(name: str, values: Floats) -> Floats:
         if within(name, turned):
             v = next(uses)
-            return values - strength * (values @ v)[..., None] * v
+            return np.asarray(values - strength * (values @ v)[..., None] * v)
         if within(name, modules):
             v = next(uses)
-            return values - strength * np.outer(v, v @ values)
+            return np.asarray(values - strength * np.outer(v, v @ values))
         return values
 
     new = edited(old, ablate)
     if extra is not None:
         arrays = dict(new.arrays)
         extra(rng, arrays)
-        new = stored(arrays, dtype)
+        new = checkpoint(arrays, dtype)
     return old, new, ()
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from diffarrays import Arrays, stored
+from arrayvalues import Arrays
 
+from mbom.behaviour.values import Floats
 from mbom.diff.changes import Explanation
-from mbom.diff.values import Floats
+from mbom.diff.floats import rounded
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 DENSE = ("gate_proj", "up_proj", "down_proj")
@@ -112,14 +113,25 @@ def model(
     return tensors
 
 
+def checkpoint(arrays: Mapping[str, Floats], dtype: str) -> Arrays:
+    """Round everything to a stored type; stacked experts are those of three dimensions."""
+    return Arrays(
+        arrays={name: rounded(np.asarray(values, np.float64), dtype) for name, values in arrays.items()},
+        dtypes=dict.fromkeys(arrays, dtype),
+        experts=frozenset(name for name, values in arrays.items() if values.ndim == 3),
+        digests=True,
+    )
+
+
 def based(rng: np.random.Generator, dtype: str, **sizes: Any) -> Arrays:
     """Draw a model as it is stored."""
-    return stored(model(rng, **sizes), dtype)
+    return checkpoint(model(rng, **sizes), dtype)
 
 
 def edited(base: Arrays, change: Callable[[str, Floats], Floats]) -> Arrays:
     """Return a model with every weight put through a function of its name and values, and stored."""
-    return stored({name: change(name, values) for name, values in base.arrays.items()}, base.dtype)
+    [dtype] = set(base.dtypes.values())
+    return checkpoint({name: change(name, values) for name, values in base.arrays.items()}, dtype)
 
 
 def within(name: str, modules: Iterable[str]) -> bool:

@@ -7,10 +7,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from diffarrays import Arrays, stored
-from diffmodels import ATTENTION, DENSE, Case, Sides, Tensors, based, low_rank, noise, within
+from diffmodels import ATTENTION, DENSE, Case, Sides, Tensors, based, checkpoint, low_rank, noise, within
 
-from mbom.diff.values import Floats
+from mbom.behaviour.values import Floats
 
 Step = Callable[[np.random.Generator, Tensors], Tensors]
 
@@ -23,8 +22,8 @@ def _steps(rng: np.random.Generator, *steps: Step, dtype: str = "bfloat16", **si
     old = based(rng, dtype, **sizes)
     tensors = dict(old.arrays)
     for step in steps:
-        tensors = dict(stored(step(rng, tensors), dtype).arrays)
-    return old, Arrays(tensors, dtype), ()
+        tensors = dict(checkpoint(step(rng, tensors), dtype).arrays)
+    return old, checkpoint(tensors, dtype), ()
 
 
 def added_rows(count: int, rng: np.random.Generator, tensors: Tensors) -> Tensors:

@@ -1,15 +1,13 @@
 """What there is to explain between two checkpoints, and how much of it an explanation accounts for."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 
+from mbom.behaviour.values import Values, Weight
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.values import Values, Weight
 from mbom.strictjson import Json
 
 LISTED = 100  # names of weights in an explanation: enough to recognise a pattern, and no list of 40,000 experts
-
-Progress = Callable[[str], None]  # told the weight that is looked at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +16,13 @@ class Differences:
 
     Attributes:
         changed: in the same shape on both sides, with other values.
+        unreadable: in the same shape, with bytes that nobody can read as numbers.
         reshaped: in another shape.
         only_old: on the old side alone, and ``only_new`` on the new side.
     """
 
     changed: tuple[str, ...]
+    unreadable: tuple[str, ...]
     reshaped: tuple[str, ...]
     only_old: tuple[str, ...]
     only_new: tuple[str, ...]
@@ -30,16 +30,17 @@ class Differences:
     @property
     def names(self) -> frozenset[str]:
         """All of them."""
-        return frozenset((*self.changed, *self.reshaped, *self.only_old, *self.only_new))
+        return frozenset((*self.changed, *self.unreadable, *self.reshaped, *self.only_old, *self.only_new))
 
 
 def differences(old: Values, new: Values, weights: Weights) -> Differences:
     """Return what there is to explain: what changed, from ``weights``; shapes and names, from both sides."""
     before, after = old.weights(), new.weights()
-    changed = {change.name for change in weights.changed}
     both = [name for name in before if name in after]
+    changed = {change.name for change in weights.changed if before[change.name].shape == after[change.name].shape}
     return Differences(
-        changed=tuple(n for n in both if n in changed and before[n].shape == after[n].shape),
+        changed=tuple(n for n in both if n in changed and before[n].readable and after[n].readable),
+        unreadable=tuple(n for n in both if n in changed and not (before[n].readable and after[n].readable)),
         reshaped=tuple(n for n in both if before[n].shape != after[n].shape),
         only_old=tuple(n for n in before if n not in after),
         only_new=tuple(n for n in after if n not in before),

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from mbom.diff.accounting import LISTED, Account, Progress, differences
+from mbom.behaviour.values import Values
+from mbom.diff.accounting import LISTED, Account, differences
 from mbom.diff.changes import EXPLANATIONS, Explanation, Weights
 from mbom.diff.explanations import (
     direction_ablation,
@@ -27,7 +28,7 @@ from mbom.diff.explanations import (
     model_merge,
     vocabulary_extension,
 )
-from mbom.diff.values import Values
+from mbom.diff.weights import Progress
 
 
 class Family(Protocol):

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mbom.diff.accounting import Account, Differences, Progress, account, differences, number, parts
+from mbom.behaviour.values import Floats, Values
+from mbom.diff.accounting import Account, Differences, account, differences, number, parts
 from mbom.diff.changes import Explanation, Weights
 from mbom.diff.lowrank import Fit, fit
 from mbom.diff.rounding import half_widths, known
-from mbom.diff.values import Floats, Values
+from mbom.diff.weights import Progress
 from mbom.strictjson import Json
 
 PROBES = 5  # matrices, spread over the model, of which one must be of low rank before all are looked at

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mbom.diff.accounting import Account, Differences, Progress, account, differences, number
+from mbom.behaviour.values import Floats, Values
+from mbom.diff.accounting import Account, Differences, account, differences, number
 from mbom.diff.changes import Explanation, Weights
 from mbom.diff.rounding import known, step, within
-from mbom.diff.values import Floats, Values
+from mbom.diff.weights import Progress
 from mbom.strictjson import Json
 
 EXACT = 1e-3  # weights of a merge that are closer are the same
