@@ -1,11 +1,12 @@
-"""Changes of values in place with their true reasons, and confusable ones without: adapters, ablations, merges, training."""
+"""Changes of values in place with their true reasons, and confusable ones: adapters, ablations, merges, training."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
-from diffarrays import Arrays, stored
+from arrayvalues import Arrays
 from diffmodels import (
     ATTENTION,
     DENSE,
@@ -14,14 +15,15 @@ from diffmodels import (
     Sides,
     Tensors,
     based,
+    checkpoint,
     edited,
     low_rank,
     noise,
     within,
 )
 
-from mbom.diff.rounding import rounded, step
-from mbom.diff.values import Floats
+from mbom.behaviour.values import Floats
+from mbom.diff.floats import rounded, step
 
 # Adapters.
 
@@ -36,7 +38,7 @@ def _lora(
     extra: Callable[[np.random.Generator, Tensors], None] | None = None,
     in_stored_type: bool = False,
     ranks: Mapping[str, int] | None = None,
-    **sizes: object,
+    **sizes: Any,
 ) -> Sides:
     old = based(rng, dtype, **sizes)
 
@@ -51,7 +53,7 @@ def _lora(
     if extra is not None:
         arrays = dict(new.arrays)
         extra(rng, arrays)
-        new = stored(arrays, dtype)
+        new = checkpoint(arrays, dtype)
     return old, new, ()
 
 
@@ -199,7 +201,7 @@ def _ablation(
     turned: Sequence[str] = (),
     extra: Callable[[np.random.Generator, Tensors], None] | None = None,
     directions: int = 1,
-    **sizes: object,
+    **sizes: Any,
 ) -> Sides:
     """Take a direction out of the output of some modules, and out of the input of ``turned`` ones."""
     old = based(rng, dtype, **sizes)
@@ -211,17 +213,17 @@ def _ablation(
     def ablate(name: str, values: Floats) -> Floats:
         if within(name, turned):
             v = next(uses)
-            return values - strength * (values @ v)[..., None] * v
+            return np.asarray(values - strength * (values @ v)[..., None] * v)
         if within(name, modules):
             v = next(uses)
-            return values - strength * np.outer(v, v @ values)
+            return np.asarray(values - strength * np.outer(v, v @ values))
         return values
 
     new = edited(old, ablate)
     if extra is not None:
         arrays = dict(new.arrays)
         extra(rng, arrays)
-        new = stored(arrays, dtype)
+        new = checkpoint(arrays, dtype)
     return old, new, ()
 
 
@@ -276,9 +278,9 @@ def ablations() -> Iterator[Case]:
         consistent=frozenset({"direction-ablation"}),
     )
     yield Case(
-        name="two directions taken out in turn",
-        kind="two directions",
-        build=partial(_ablation, dtype="bfloat16", hidden=128, directions=2),
+        name="three directions taken out in turn",
+        kind="three directions",
+        build=partial(_ablation, dtype="bfloat16", hidden=128, directions=3),
         explained=frozenset({"lora-merge"}),
         figures={"lora-merge": {"rank": 1}},
     )
@@ -424,7 +426,7 @@ def _spiked(rng: np.random.Generator, values: Floats) -> Floats:
 
 
 def _element(rng: np.random.Generator, values: Floats) -> Floats:
-    edited_values = values.copy()
+    edited_values: Floats = values.copy()
     edited_values[tuple(rng.integers(0, values.shape))] *= -3
     return edited_values
 

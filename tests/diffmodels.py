@@ -2,16 +2,16 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from typing import Any
 
 import numpy as np
-from diffarrays import Arrays, stored
+from arrayvalues import Arrays
 
+from mbom.behaviour.values import Floats
 from mbom.diff.changes import Explanation
-from mbom.diff.rounding import rounded, step
-from mbom.diff.values import Floats
+from mbom.diff.floats import rounded
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 DENSE = ("gate_proj", "up_proj", "down_proj")
@@ -43,9 +43,9 @@ class Case:
     figures: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     slow: bool = False
 
-    def sides(self) -> Sides:
-        """Build it."""
-        seed = int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8], "big")
+    def sides(self, seed: int = 0) -> Sides:
+        """Build it, the same at each call with the same seed."""
+        seed ^= int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8], "big")
         return self.build(np.random.default_rng(seed))
 
     def faults(self, found: Sequence[Explanation]) -> list[str]:
@@ -113,14 +113,25 @@ def model(
     return tensors
 
 
-def based(rng: np.random.Generator, dtype: str, **sizes: object) -> Arrays:
+def checkpoint(arrays: Mapping[str, Floats], dtype: str) -> Arrays:
+    """Round everything to a stored type; stacked experts are those of three dimensions."""
+    return Arrays(
+        arrays={name: rounded(np.asarray(values, np.float64), dtype) for name, values in arrays.items()},
+        dtypes=dict.fromkeys(arrays, dtype),
+        experts=frozenset(name for name, values in arrays.items() if values.ndim == 3),
+        digests=True,
+    )
+
+
+def based(rng: np.random.Generator, dtype: str, **sizes: Any) -> Arrays:
     """Draw a model as it is stored."""
-    return stored(model(rng, **sizes), dtype)  # type: ignore[arg-type]
+    return checkpoint(model(rng, **sizes), dtype)
 
 
 def edited(base: Arrays, change: Callable[[str, Floats], Floats]) -> Arrays:
     """Return a model with every weight put through a function of its name and values, and stored."""
-    return stored({name: change(name, values) for name, values in base.arrays.items()}, base.dtype)
+    [dtype] = set(base.dtypes.values())
+    return checkpoint({name: change(name, values) for name, values in base.arrays.items()}, dtype)
 
 
 def within(name: str, modules: Iterable[str]) -> bool:

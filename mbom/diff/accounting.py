@@ -1,15 +1,13 @@
 """What there is to explain between two checkpoints, and how much of it an explanation accounts for."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
 
+from mbom.behaviour.values import Values, Weight
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.values import Values, Weight
 from mbom.strictjson import Json
 
 LISTED = 100  # names of weights in an explanation: enough to recognise a pattern, and no list of 40,000 experts
-
-Progress = Callable[[str], None]  # told the weight that is looked at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +16,13 @@ class Differences:
 
     Attributes:
         changed: in the same shape on both sides, with other values.
+        unreadable: in the same shape, with bytes that nobody can read as numbers.
         reshaped: in another shape.
         only_old: on the old side alone, and ``only_new`` on the new side.
     """
 
     changed: tuple[str, ...]
+    unreadable: tuple[str, ...]
     reshaped: tuple[str, ...]
     only_old: tuple[str, ...]
     only_new: tuple[str, ...]
@@ -30,21 +30,17 @@ class Differences:
     @property
     def names(self) -> frozenset[str]:
         """All of them."""
-        return frozenset((*self.changed, *self.reshaped, *self.only_old, *self.only_new))
-
-    @property
-    def same_shapes(self) -> bool:
-        """Whether both sides have the same weights in the same shapes."""
-        return not (self.reshaped or self.only_old or self.only_new)
+        return frozenset((*self.changed, *self.unreadable, *self.reshaped, *self.only_old, *self.only_new))
 
 
 def differences(old: Values, new: Values, weights: Weights) -> Differences:
     """Return what there is to explain: what changed, from ``weights``; shapes and names, from both sides."""
     before, after = old.weights(), new.weights()
-    changed = {change.name for change in weights.changed}
     both = [name for name in before if name in after]
+    changed = {change.name for change in weights.changed if before[change.name].shape == after[change.name].shape}
     return Differences(
-        changed=tuple(n for n in both if n in changed and before[n].shape == after[n].shape),
+        changed=tuple(n for n in both if n in changed and before[n].readable and after[n].readable),
+        unreadable=tuple(n for n in both if n in changed and not (before[n].readable and after[n].readable)),
         reshaped=tuple(n for n in both if before[n].shape != after[n].shape),
         only_old=tuple(n for n in before if n not in after),
         only_new=tuple(n for n in after if n not in before),
@@ -62,6 +58,20 @@ class Account(Explanation):
 
     claim: str
     accounted: frozenset[str]
+
+    def against(self, everything: frozenset[str]) -> "Account":
+        """Return it with its outcome for everything that there is to explain, and what it leaves in the sentence."""
+        whole = self.accounted == everything
+        told = {name: value for name, value in self.details.items() if name != "left"}
+        if whole:
+            return replace(self, outcome="explained", sentence=self.claim, details=told)
+        counts = f"{len(self.accounted)} of {len(everything)} changed weights"
+        return replace(
+            self,
+            outcome="consistent",
+            sentence=f"{self.claim}; this explains {counts}",
+            details={**told, "left": len(everything) - len(self.accounted)},
+        )
 
     def plain(self) -> Explanation:
         """Return it as the diff holds it."""
@@ -91,24 +101,18 @@ def account(
     """
     exact = of.names & frozenset(accounted)
     claimed = exact | (of.names & frozenset(fitting))
-    total = len(of.names)
-    whole = exact == of.names
-    told: dict[str, Json] = {**(details or {})}
-    claim = sentence
-    if not whole:
-        sentence += f"; this explains {len(exact)} of {total} changed weights"
-        told["left"] = total - len(exact)
-    return Account(
+    stated = Account(
         id=name,
-        outcome="explained" if whole else "consistent",
+        outcome="consistent",
         sentence=sentence,
         weights=len(claimed),
         names=tuple(sorted(claimed))[:LISTED],
         residual=residual,
-        details=told,
-        claim=claim,
+        details=dict(details or {}),
+        claim=sentence,
         accounted=exact,
     )
+    return stated.against(of.names)
 
 
 def parts(weight: Weight) -> tuple[int | None, ...]:

@@ -5,10 +5,10 @@ The rules:
 1. Families are asked from the most specific to the most general, as in ``FAMILIES``. One that explains every changed
    weight to the last rounding settles the matter: a direction that was projected out is a change of rank one too, and
    is not called an adapter on top.
-2. Of explanations that leave something, one whose weights another, more specific one accounts for is dropped.
+2. Where something is left, the others are asked for what no more specific one accounts for to the last rounding.
 3. Several that each leave nothing but rounding, of weights that are not the same, and together account for every
    changed weight, are all called explained; ``together`` in the details names the others.
-4. A full fine-tune is named only where no explanation of the same weights was found.
+4. A full fine-tune is asked for last, and only where none but parts that moved or were added was found.
 5. Those that explain come first, then those that account for more weights, then the more specific.
 """
 
@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from mbom.diff.accounting import LISTED, Account, Progress, differences
+from mbom.behaviour.values import Values
+from mbom.diff.accounting import LISTED, Account, differences
 from mbom.diff.changes import EXPLANATIONS, Explanation, Weights
 from mbom.diff.explanations import (
     direction_ablation,
@@ -27,7 +28,7 @@ from mbom.diff.explanations import (
     model_merge,
     vocabulary_extension,
 )
-from mbom.diff.values import Values
+from mbom.diff.weights import Progress
 
 
 class Family(Protocol):
@@ -82,23 +83,27 @@ def explain(
     everything = differences(old, new, weights).names
     kept: list[Account] = []
     for family in FAMILIES:
-        claimed = family(old, new, weights, others=others, progress=progress)
+        claimed = family(old, new, _without(weights, kept), others=others, progress=progress)
         if claimed is None:
             continue
-        one = _accounted(claimed, everything)
+        one = _accounted(claimed, everything).against(everything)
         if one.outcome == "explained":
             return (one.plain(),)
-        settled = frozenset().union(*(other.accounted for other in kept))
-        if not (one.accounted or frozenset(one.names)) <= settled:
-            kept.append(one)
+        kept.append(one)
     together = _together(kept, everything)
-    if not together and not any(_of_values(one) for one in kept):
-        trained = full_fine_tune.explain(old, new, weights, others=others, progress=progress)
+    if not together and all(one.id in STRUCTURAL for one in kept):
+        trained = full_fine_tune.explain(old, new, _without(weights, kept), others=others, progress=progress)
         if trained is not None:
-            kept.append(_accounted(trained, everything))
+            kept.append(_accounted(trained, everything).against(everything))
     order = list(EXPLANATIONS)
     ranked = sorted(together or kept, key=lambda one: (one.outcome != "explained", -one.weights, order.index(one.id)))
     return tuple(one.plain() for one in ranked)
+
+
+def _without(weights: Weights, kept: Sequence[Account]) -> Weights:
+    """Return what became of the weights that no explanation accounts for yet."""
+    settled = frozenset[str]().union(*(one.accounted for one in kept))
+    return replace(weights, changed=tuple(change for change in weights.changed if change.name not in settled))
 
 
 def _accounted(claimed: Explanation, everything: frozenset[str]) -> Account:
@@ -122,9 +127,7 @@ def _together(kept: Sequence[Account], everything: frozenset[str]) -> list[Accou
         return []
     return [
         replace(
-            one,
-            outcome="explained",
-            sentence=one.claim,
+            one.against(one.accounted),
             weights=len(one.accounted),
             names=tuple(sorted(one.accounted))[:LISTED],
             details={
@@ -134,8 +137,3 @@ def _together(kept: Sequence[Account], everything: frozenset[str]) -> list[Accou
         )
         for one in parts
     ]
-
-
-def _of_values(one: Explanation) -> bool:
-    """Return whether an explanation is one of values that changed in place, as training changes them."""
-    return one.id not in STRUCTURAL

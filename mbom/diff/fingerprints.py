@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from blake3 import blake3
 
-from mbom.diff.values import Floats
+from mbom.behaviour.values import Floats
 
 SAMPLE = 256  # values kept of each array: distances are then off by a few percent
 NEARBY = 0.3  # relative distance of what was trained further; unrelated weights are at 1.4
@@ -27,6 +27,11 @@ def fingerprint(values: Floats) -> Fingerprint:
     flat = values.ravel()
     spaced = np.linspace(0, max(len(flat) - 1, 0), min(SAMPLE, len(flat))).astype(np.int64)
     return Fingerprint(digest=hasher.digest(), sample=flat[spaced])
+
+
+def of_digest(digest: str) -> Fingerprint:
+    """Take the fingerprint of what has a digest and cannot be read."""
+    return Fingerprint(digest=blake3(digest.encode()).digest(), sample=np.empty(0))
 
 
 def joined(parts: list[Fingerprint]) -> Fingerprint:

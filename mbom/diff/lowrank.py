@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mbom.behaviour.values import Floats
 from mbom.diff.rounding import OUTSIDE, within
-from mbom.diff.values import Floats
 
 RANK_LIMIT = 512  # adapters of a higher rank are no longer small
 FIRST = 96  # singular values looked at first: adapters seldom have more

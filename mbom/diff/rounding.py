@@ -1,9 +1,8 @@
 """What storing a number costs: the step of a stored type at a value, and whether one number is another one rounded.
 
-Everything is computed in float64, exactly: steps are powers of two, so dividing and multiplying by them loses nothing.
-Types are called as in ``Weight.dtype``. Of packed types (int8 with scales, MXFP4, ...) the step depends on a scale that
-values do not show; what is known of them is a bound, so nothing may be called *explained* on their account: ``known``
-is False for those.
+The steps themselves are those of ``mbom.diff.floats``. Of packed types (int8 with scales, MXFP4, ...) the step depends
+on a scale that values do not show; what is known of them is a bound, so nothing may be called *explained* on their
+account: ``known`` is False for those.
 """
 
 from dataclasses import dataclass
@@ -11,39 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mbom.diff.values import Floats
+from mbom.behaviour.values import Floats
+from mbom.diff import floats
 
-
-@dataclass(frozen=True, kw_only=True)
-class Format:
-    """A binary floating-point type: explicit bits of its significand, least exponent of a normal number, largest value.
-
-    Subnormal numbers have the step of the least normal ones.
-    """
-
-    bits: int
-    least: int
-    largest: float
-
-
-FORMATS = {
-    "float64": Format(bits=52, least=-1022, largest=float(np.finfo(np.float64).max)),
-    "float32": Format(bits=23, least=-126, largest=float(np.finfo(np.float32).max)),
-    "bfloat16": Format(bits=7, least=-126, largest=(2 - 2**-7) * 2.0**127),
-    "float16": Format(bits=10, least=-14, largest=65504.0),
-    "float8_e4m3": Format(bits=3, least=-6, largest=448.0),
-    "float8_e5m2": Format(bits=2, least=-14, largest=57344.0),
-}
-# Other spellings of the same types: of safetensors headers, and of libraries.
-NAMES = {
-    "f64": "float64",
-    "f32": "float32",
-    "bf16": "bfloat16",
-    "f16": "float16",
-    "f8_e4m3": "float8_e4m3",
-    "f8_e5m2": "float8_e5m2",
-    "float8_e4m3fn": "float8_e4m3",
-}
 # What may be left of a prediction that was estimated from rounded numbers. Where a weight is much smaller than others
 # of its matrix its step is so too, and the estimate is no better there than elsewhere.
 NEAR = 1.1  # times what rounding can do
@@ -58,7 +27,7 @@ PACKED = (("fp4", 2 / 6), ("int4", 1 / 7), ("int8", 1 / 127), ("fp8", 32 / 448),
 
 def known(dtype: str) -> bool:
     """Return whether the step of a stored type at a value follows from the value alone."""
-    return _plain(dtype) is not None
+    return floats.steps_known(dtype)
 
 
 def step(values: Floats, dtype: str) -> Floats:
@@ -66,25 +35,18 @@ def step(values: Floats, dtype: str) -> Floats:
 
     Of a packed type it is an upper bound, taken from the largest value of the whole array.
     """
-    plain = _plain(dtype)
-    if plain is None:
-        share = next((share for name, share in PACKED if name in dtype.lower()), 1.0)  # 1: of a type nobody knows
-        return np.full(values.shape, share * float(np.max(np.abs(values), initial=0.0)))
-    _, exponents = np.frexp(values)  # value = fraction * 2**exponent with the fraction in [0.5, 1)
-    steps: Floats = np.ldexp(1.0, np.maximum(exponents - 1, plain.least) - plain.bits)
-    return steps
+    if known(dtype):
+        return floats.step(values, dtype)
+    share = next((share for name, share in PACKED if name in dtype.lower()), 1.0)  # 1: of a type nobody knows
+    return np.full(values.shape, share * float(np.max(np.abs(values), initial=0.0)))
 
 
 def rounded(values: Floats, dtype: str) -> Floats:
-    """Return the values as the stored type holds them: to the nearest, ties to even, the largest beyond its range.
+    """Return the values as the stored type holds them: to the nearest, ties to even.
 
     Values of a packed type come back as they are: nobody can tell which scale they would get.
     """
-    plain = _plain(dtype)
-    if plain is None:
-        return values
-    steps = step(values, dtype)
-    return np.clip(np.rint(values / steps) * steps, -plain.largest, plain.largest)
+    return floats.rounded(values, dtype) if known(dtype) else values
 
 
 def steps_apart(stored: Floats, values: Floats, dtype: str) -> Floats:
@@ -138,8 +100,3 @@ def equal_bits(one: Floats, other: Floats) -> bool:
 
 def _bits(values: Floats) -> NDArray[np.uint64]:
     return np.ascontiguousarray(values, dtype=np.float64).view(np.uint64)
-
-
-def _plain(dtype: str) -> Format | None:
-    name = dtype.lower().removeprefix("torch.")
-    return FORMATS.get(NAMES.get(name, name))

@@ -11,11 +11,12 @@ from typing import Literal
 
 import numpy as np
 
-from mbom.diff.accounting import Progress, account, differences, number, parts
+from mbom.behaviour.values import Floats, Values
+from mbom.diff.accounting import account, differences, number, parts
 from mbom.diff.changes import Explanation, Weights
 from mbom.diff.lowrank import largest
 from mbom.diff.rounding import Verdict, half_widths, known, within
-from mbom.diff.values import Floats, Values
+from mbom.diff.weights import Progress
 
 PROBES = 5  # matrices, spread over the model, that the direction is first taken from
 ALIGNED = 0.9  # cosine between the two that a projection makes equal; rounding takes something away
@@ -44,7 +45,7 @@ def explain(
     found = differences(old, new, weights)
     stored = new.weights()
     matrices = [name for name in found.changed if len(stored[name].shape) in (2, 3)]
-    if not found.same_shapes or not matrices:
+    if not matrices:
         return None
     direction = _first(old, new, matrices)
     if direction is None:

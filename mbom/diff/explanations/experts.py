@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mbom.diff.accounting import Account, Differences, Progress, account, differences, number
+from mbom.behaviour.values import Floats, Values
+from mbom.diff.accounting import Account, Differences, account, differences, number
 from mbom.diff.changes import Explanation, Weights
 from mbom.diff.fingerprints import Fingerprint, fingerprint, joined, nearest
 from mbom.diff.rounding import equal_bits
-from mbom.diff.values import Floats, Values
+from mbom.diff.weights import Progress
 from mbom.strictjson import Json
 
 SHARE = 0.5  # of a layer's experts that must be recognised
@@ -112,7 +113,11 @@ def _blocks(values: Values) -> dict[str, Block]:
             routes = rest != name and not _ROUTERS.isdisjoint(rest.split(".")) and name not in block.names
             if routes and weight.shape[:1] == (len(block.experts),):
                 block.routers.append(name)
-    return {module: block for module, block in complete.items() if block.experts}
+    return {
+        module: block
+        for module, block in complete.items()
+        if block.experts and all(stored[name].readable for name in (*block.names, *block.routers))
+    }
 
 
 def _match(old: Values, new: Values, before: Block, after: Block) -> Match | None:

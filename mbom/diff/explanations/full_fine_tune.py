@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mbom.diff.accounting import Progress, account, differences, number
+from mbom.behaviour.values import Floats, Values
+from mbom.diff.accounting import account, differences, number
 from mbom.diff.changes import Explanation, WeightChange, Weights
 from mbom.diff.lowrank import fit
 from mbom.diff.rounding import half_widths, known
-from mbom.diff.values import Floats, Values
+from mbom.diff.weights import Progress
 
 MOST = 0.5  # of the compared elements that must belong to changed weights
 DENSE = 0.01  # of a weight's elements that must have changed: a low learning rate leaves most bfloat16 values alone

@@ -8,10 +8,11 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from mbom.diff.accounting import LISTED, Progress, account, differences, number
+from mbom.behaviour.values import Values
+from mbom.diff.accounting import LISTED, account, differences, number
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.fingerprints import Fingerprint, fingerprint, nearest
-from mbom.diff.values import Values
+from mbom.diff.fingerprints import Fingerprint, fingerprint, nearest, of_digest
+from mbom.diff.weights import Progress
 
 SHARE = 0.5  # of the layers that must be recognised
 
@@ -50,7 +51,8 @@ class _Stack:
         if name not in self._taken:
             if self._progress is not None:
                 self._progress(name)
-            self._taken[name] = fingerprint(self._values.read(name))
+            weight = self._weights[name]
+            self._taken[name] = fingerprint(self._values.read(name)) if weight.readable else of_digest(weight.digest)
         return self._taken[name]
 
 

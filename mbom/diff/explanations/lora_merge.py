@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mbom.diff.accounting import Account, Differences, Progress, account, differences, number, parts
+from mbom.behaviour.values import Floats, Values
+from mbom.diff.accounting import Account, Differences, account, differences, number, parts
 from mbom.diff.changes import Explanation, Weights
 from mbom.diff.lowrank import Fit, fit
 from mbom.diff.rounding import half_widths, known
-from mbom.diff.values import Floats, Values
+from mbom.diff.weights import Progress
 from mbom.strictjson import Json
 
 PROBES = 5  # matrices, spread over the model, of which one must be of low rank before all are looked at
@@ -22,11 +23,11 @@ SHARE = 0.5  # of the changed matrices that must be of low rank before an adapte
 
 @dataclass(frozen=True, kw_only=True)
 class Merged:
-    """One weight of low rank: the rank, for stacked experts the largest of any, and what was left."""
+    """One weight of low rank: the rank, for stacked experts the largest of any, what was left, and what that says."""
 
     rank: int
     residual: float
-    proven: bool
+    evident: bool
 
 
 def explain(
@@ -37,7 +38,7 @@ def explain(
     found = differences(old, new, weights)
     stored = new.weights()
     matrices = [name for name in found.changed if len(stored[name].shape) in (2, 3)]
-    if not found.same_shapes or not matrices:
+    if not matrices:
         return None
     seen: dict[str, Merged | None] = {}
     spread = [matrices[index] for index in np.linspace(0, len(matrices) - 1, PROBES).astype(int)]
@@ -49,7 +50,9 @@ def explain(
         seen[name] = _merged(old, new, name)
         if sum(merged is None for merged in seen.values()) > (1 - SHARE) * len(matrices):
             return None
-    return _account(found, new, {name: merged for name in matrices if (merged := seen[name]) is not None})
+    merged = {name: one for name in matrices if (one := seen[name]) is not None}
+    # A few elements that changed are of low rank too, in a matrix beside adapters, and say nothing by themselves.
+    return _account(found, new, merged) if any(one.evident for one in merged.values()) else None
 
 
 def _merged(old: Values, new: Values, name: str) -> Merged | None:
@@ -70,7 +73,7 @@ def _merged(old: Values, new: Values, name: str) -> Merged | None:
     return Merged(
         rank=max(fit.rank for fit in fits),
         residual=max(fit.residual for fit in fits),
-        proven=known(weight.dtype) and all(fit.evident for fit in fits),
+        evident=all(fit.evident for fit in fits),
     )
 
 
@@ -86,7 +89,7 @@ def _account(found: Differences, new: Values, merged: Mapping[str, Merged]) -> A
     ranks = sorted({one.rank for one in merged.values()})
     shown = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
     told: dict[str, Json] = {role: {"weights": len(of), "ranks": [*sorted(set(of))]} for role, of in modules.items()}
-    proven = [name for name, one in merged.items() if one.proven]
+    proven = [name for name, one in merged.items() if one.evident and known(stored[name].dtype)]
     return account(
         "lora-merge",
         of=found,

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mbom.diff.accounting import Account, Differences, Progress, account, differences, number
+from mbom.behaviour.values import Floats, Values
+from mbom.diff.accounting import Account, Differences, account, differences, number
 from mbom.diff.changes import Explanation, Weights
 from mbom.diff.rounding import known, step, within
-from mbom.diff.values import Floats, Values
+from mbom.diff.weights import Progress
 from mbom.strictjson import Json
 
 EXACT = 1e-3  # weights of a merge that are closer are the same
@@ -72,7 +73,7 @@ def explain(
 ) -> Explanation | None:
     """Try each of ``others`` in turn; without any, nothing is claimed."""
     found = differences(old, new, weights)
-    if not found.changed or not found.same_shapes:
+    if not found.changed:
         return None
     best: Account | None = None
     for index, other in enumerate(others):
@@ -189,7 +190,9 @@ def _recipes(estimates: Mapping[str, Estimate]) -> Iterator[Recipe]:
     arc = Recipe(method="slerp", figures=_figures(t=t), numbers=lambda name: _arc(t, estimates[name].angle))
     free = _pooled(several)
     both = Recipe(method="task-arithmetic", figures=_figures(a=free[0], b=free[1]), numbers=lambda _: free)
-    for recipe in (*sorted((line, arc), key=lambda recipe: _misfit(recipe, estimates)), both):
+    # Where tools take the straight line for an arc, the arc is no better than the line.
+    curved = 2 * _misfit(arc, estimates) < _misfit(line, estimates)
+    for recipe in (arc, line, both) if curved else (line, arc, both):
         if all(one.is_at(*recipe.numbers(name)) for name, one in estimates.items()):
             yield recipe
     layers: dict[int | None, list[Estimate]] = {}

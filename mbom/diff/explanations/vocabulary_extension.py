@@ -1,11 +1,16 @@
 """Rows for further tokens at the end of the embedding and the output head, the old ones bit for bit as they were."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from mbom.diff.accounting import Progress, account, differences, number
+import numpy as np
+
+from mbom.behaviour.values import Floats, Values, blocks
+from mbom.diff.accounting import account, differences, number
 from mbom.diff.changes import Explanation, Weights
 from mbom.diff.rounding import equal_bits
-from mbom.diff.values import Values
+from mbom.diff.weights import Progress
+
+BLOCK_VALUES = 1 << 21  # read at a time: an embedding of 200,000 rows in float64 is larger than a small model
 
 
 def explain(
@@ -18,7 +23,9 @@ def explain(
     grown = []
     for name in found.reshaped:
         one, other = before[name].shape, after[name].shape
-        if before[name].layer is None and len(one) == len(other) and one[1:] == other[1:] and one[0] < other[0]:
+        readable = before[name].readable and after[name].readable
+        longer = len(one) == len(other) > 0 and one[1:] == other[1:] and one[0] < other[0]
+        if readable and longer and before[name].layer is None:
             grown.append(name)
     sizes = {(before[name].shape[0], after[name].shape[0]) for name in grown}
     if len(sizes) != 1 or not any(len(before[name].shape) == 2 for name in grown):
@@ -27,7 +34,7 @@ def explain(
     for name in grown:
         if progress is not None:
             progress(name)
-        if not equal_bits(old.read(name), new.read(name)[:rows]):
+        if not _begins(old, new, name):
             return None
     return account(
         "vocabulary-extension",
@@ -38,3 +45,18 @@ def explain(
         residual=0.0,
         details={"added": all_rows - rows, "rows": rows},
     )
+
+
+def _begins(old: Values, new: Values, name: str) -> bool:
+    """Return whether the rows of a weight on the old side are the first on the new side, bit for bit."""
+    further: Iterator[Floats] = blocks(new, name, BLOCK_VALUES)
+    kept: Floats | None = None
+    for block in blocks(old, name, BLOCK_VALUES):
+        pieces = [] if kept is None else [kept]
+        while sum(len(piece) for piece in pieces) < len(block):
+            pieces.append(next(further))
+        rows = np.concatenate(pieces)
+        if not equal_bits(block, rows[: len(block)]):
+            return False
+        kept = rows[len(block) :]
+    return True
