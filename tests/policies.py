@@ -139,15 +139,20 @@ def weights(relative: float, *, error: float = 0.0, only_new: tuple[str, ...] = 
         relative=relative, error=error,
     )  # fmt: skip
     return Weights(
-        basis=layer.basis, compared=7, equal=6, changed=(), by_role=(), by_layer=(layer,), only_old=(), only_new=only_new
+        basis=layer.basis,
+        compared=7,
+        equal=6,
+        changed=(),
+        by_role=(),
+        by_layer=(layer,),
+        only_old=(),
+        only_new=only_new,
     )
 
 
 def answers(kl: float, agreement: float) -> Behaviour:
     """Return a change of the answers."""
-    return Behaviour(
-        same=False, positions=2048, kl_mean=kl, kl_largest=kl, top1_agreement=agreement, prompts=()
-    )
+    return Behaviour(same=False, positions=2048, kl_mean=kl, kl_largest=kl, top1_agreement=agreement, prompts=())
 
 
 MOVED = Tensors(counts={"identical": 4, "changed": 1}, changes=())
