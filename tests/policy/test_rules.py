@@ -6,7 +6,7 @@ from typing import Any
 
 import policies
 import pytest
-from policies import changes, of, policy, published, tiny, weights
+from policies import SHAPE, changes, of, policy, published, tiny, weights
 
 from mbom.diff.changes import Explanation, FieldChange, TokenizerChange
 from mbom.errors import FormatError, UnavailableError
@@ -82,23 +82,6 @@ def shape(value: Any, path: str = "") -> set[str]:
 
 
 OPEN = ("verdict.checks", "bom.architecture", "bom.tokenizer", "bom.properties", "changes.tensors")
-
-SHAPE = """
-model model.name model.repo model.revision model.digest model.kind model.attested model.files model.bytes model.dtypes
-bom bom.params bom.params.total bom.params.active bom.licences bom.licences.declared bom.licences.detected
-bom.licences.detected[].id bom.licences.detected[].key bom.licences.detected[].match bom.licences.detected[].file
-bom.licences.unknown_texts bom.restrictions bom.restrictions[].kind bom.restrictions[].value bom.restrictions[].scope
-bom.origin bom.origin.account bom.origin.entity bom.origin.country bom.ancestors bom.ancestors[].name
-bom.ancestors[].relations bom.ancestors[].verified bom.datasets bom.openness bom.gated bom.model_type bom.architecture
-bom.tokenizer bom.properties verdict verdict.outcome verdict.signer verdict.logged verdict.stamped verdict.checks
-record record.positions record.layers record.experts record.experts_reached record.vocabulary record.vocabulary_reached
-record.trials record.tensors_not_executed findings findings[].id findings[].severity findings[].path findings[].is_new
-changes changes.identical changes.sections changes.fields changes.fields[].section changes.fields[].name changes.files
-changes.files.renamed changes.files.changed changes.files.added changes.files.removed changes.tensors
-changes.weights_changed changes.max_relative_change changes.explanations changes.explanations[].id
-changes.explanations[].outcome changes.kl_mean changes.top1_agreement changes.tokens changes.tokens.added
-changes.tokens.moved changes.tokens.removed changes.templates changes.findings_new now
-"""
 
 
 def everything() -> list[dict[str, Any]]:
