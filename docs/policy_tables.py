@@ -18,7 +18,7 @@ _TABLE = re.compile(r"<!-- table: (?P<name>\w+) -->\n(?:\n(?:\|.*\n)+)?")
 _WORDS_SHOWN = 6
 
 
-def _holds(kind: Kind) -> str:
+def _holds(kind: Kind) -> str:  # noqa: PLR0911  # one line for each kind
     """Return in words what a kind of value is."""
     if kind is AGE:
         return "an age such as `90d`"

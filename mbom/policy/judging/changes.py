@@ -36,7 +36,9 @@ def judge(case: Case, settings: Settings) -> Iterator[Reason]:
 
 def asked(settings: Settings) -> list[str]:
     """Return the keys that limit what may change."""
-    return [path for path in _PATHS if settings.value(path) not in (None, (), False)]
+    # Zero is a limit, and in Python equal to False.
+    values = {path: settings.value(path) for path in _PATHS}
+    return [path for path, value in values.items() if value is not None and value is not False and value != ()]
 
 
 def _changed(changes: Changes, section: str) -> Iterator[str]:
