@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from mbom.diff.changes import Explanation, Weights
 from mbom.diff.sides import instead
 from mbom.dossier import Dossier
+from mbom.inventory import Inventory
+from mbom.inventory.roles import CONFIG
 
 Progress = Callable[[str], None]  # told the weight that is looked at
 
@@ -39,7 +41,7 @@ def measured(
         UnavailableError: when a file cannot be read.
         RefusedError: when it is not what the inventory says.
     """
-    if old.inventory.digest == new.inventory.digest:
+    if old.inventory.digest == new.inventory.digest or _stored_alike(old.inventory, new.inventory):
         return Measured()
     if old.holds_files and new.holds_files:
         try:
@@ -53,11 +55,18 @@ def measured(
     return _estimated(old, new, f"the values of weights were not read: {instead(bundles)}")
 
 
+def _stored_alike(old: Inventory, new: Inventory) -> bool:
+    """Tell whether the same tensors are stored, and whatever says how they are decoded is the same too."""
+    configs = [{file.sha256 for file in side.files if file.role == CONFIG} for side in (old, new)]
+    tensors = [{(t.name, t.dtype, t.shape, t.blake3) for t in side.tensors} for side in (old, new)]
+    return configs[0] == configs[1] and tensors[0] == tensors[1]
+
+
 def _weights(old: Dossier, new: Dossier, others: Sequence[Dossier], progress: Progress | None) -> Measured:
     # Torch takes seconds to import, and whoever compares bundles needs none.
-    from mbom.diff.explain import explain  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-    from mbom.diff.weights import compare  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-    from mbom.engine.values import open_values  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+    from mbom.diff.explain import explain  # noqa: PLC0415
+    from mbom.diff.weights import compare  # noqa: PLC0415
+    from mbom.engine.values import open_values  # noqa: PLC0415
 
     sides = (old, new, *others)
     with ExitStack() as stack:  # what was read is bound to the inventories when it has been left
@@ -75,7 +84,7 @@ def _estimated(old: Dossier, new: Dossier, note: str) -> Measured:
     if old.record is None or new.record is None:
         held = "has no behaviour record" if len(without) == 1 else "have no behaviour records"
         return Measured(notes=(f"{note}; and not estimated, because {' and '.join(without)} {held}",))
-    from mbom.diff.weights import estimate  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+    from mbom.diff.weights import estimate  # noqa: PLC0415
 
     found = estimate(old.record, new.record)
     if found is None:
