@@ -1,6 +1,6 @@
 """How often a change of weights is named by its true reason, and by a wrong one.
 
-    python bench/explanations.py [--seeds 3]
+    PYTHONPATH=.:tests python bench/explanations.py [--seeds 3]
 
 Every synthetic case of ``tests/diffcases.py`` is built, compared and explained; a table shows what each kind of change
 was called. Then the figures: ranks of adapters on 1024-wide layers in bfloat16, and the weights of merges, each beside
@@ -16,8 +16,6 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
-
-sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "tests")]
 
 from arrayvalues import Arrays
 from diffcases import cases
