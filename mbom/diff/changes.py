@@ -370,18 +370,19 @@ class Changes:
 
     def to_dict(self) -> dict[str, Json]:
         """Return the changes as JSON, as ``schemas/diff.schema.json`` describes it; infinities are None."""
-        told = _plain(self)
+        told = plain(self)
         assert isinstance(told, dict)
         return {"schema": SCHEMA, "identical": self.identical, **told}
 
 
-def _plain(value: object) -> Json:
+def plain(value: object) -> Json:
+    """Return a part of the result of a diff as JSON; infinities are None."""
     if is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     assert value is None or isinstance(value, str | int | bool), type(value)
