@@ -82,6 +82,20 @@ def test_hostile_numbers_are_explained_by_nothing(base: Arrays, number: float, e
     assert all(one.outcome != "explained" for one in explain(new, base, compare(new, base), others=others))
 
 
+@pytest.mark.parametrize("number", [1e308, 1e200, 1e-200, 5e-324])
+@pytest.mark.parametrize("spread", [1, 97])
+def test_numbers_at_the_ends_of_float64_are_explained_by_nothing(base: Arrays, number: float, spread: int) -> None:
+    rng = np.random.default_rng(8)
+    old = checkpoint(base.arrays, "float64")
+    arrays = {name: np.array(values) for name, values in base.arrays.items()}
+    for values in arrays.values():
+        values.flat[::spread] = number * rng.uniform(-1, 1, len(values.flat[::spread]))
+    new = checkpoint(arrays, "float64")
+    with np.errstate(all="ignore"):
+        weights = compare(old, new)
+    assert all(one.outcome != "explained" for one in explain(old, new, weights, others=(new,)))
+
+
 def test_weights_of_no_elements_and_of_one_are_no_trouble() -> None:
     shapes = ((), (0,), (0, 8), (1,), (1, 1), (8, 0), (2, 0, 3))
     old = checkpoint(
