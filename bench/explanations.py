@@ -10,13 +10,10 @@ rank of ``mbom.diff.weights``), and plain least squares.
 
 import argparse
 import platform
-import sys
 import time
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import numpy as np
-
 from arrayvalues import Arrays
 from diffcases import cases
 from diffmodels import checkpoint, low_rank, model, noise
@@ -77,7 +74,7 @@ def adapters() -> None:
             weights = compare(old, new)
             told = explain(old, new, weights)
             ranks = ", ".join(str(one.details["rank"]) for one in told if one.outcome == "explained")
-            print(f"{'':42} {rank:6} {relative:8.3f} {ranks or '-':>8} {weights.changed[0].rank or '-':>16}")
+            print(f"{rank:6} {relative:8.3f} {ranks or '-':>8} {weights.changed[0].rank or '-':>16}")
 
 
 def matrix(rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -88,7 +85,8 @@ def matrix(rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.
 
 def merges() -> None:
     """Print how far the weights of merges are from the truth, at worst."""
-    print(f"\nmerges, largest error: {'type':>10} {'apart':>6} {'found':>10} {'least squares':>14}")
+    print("\nmerges: largest error of the other model's weight")
+    print(f"{'type':>10} {'apart':>6} {'found':>10} {'least squares':>14}")
     for dtype in ("bfloat16", "float16", "float32"):
         for apart in (0.02, 0.1):
             errors, plain = [], []
@@ -104,7 +102,7 @@ def merges() -> None:
                 assert isinstance(b, float)
                 errors.append(abs(b - share))
                 plain += [abs(least_squares(old, new, other, name) - share) for name in old.arrays]
-            print(f"{'':22} {dtype:>10} {apart:6.2f} {max(errors):10.1e} {max(plain):14.1e}")
+            print(f"{dtype:>10} {apart:6.2f} {max(errors):10.1e} {max(plain):14.1e}")
 
 
 def least_squares(old: Arrays, new: Arrays, other: Arrays, name: str) -> float:

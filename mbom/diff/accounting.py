@@ -1,12 +1,13 @@
 """What there is to explain between two checkpoints, and how much of it an explanation accounts for."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
-from mbom.behaviour.values import Values, Weight
+from mbom.behaviour.values import Floats, Values, Weight, blocks
 from mbom.diff.changes import Explanation, Weights
 from mbom.strictjson import Json
 
+BLOCK_VALUES = 1 << 21  # read at a time: an embedding of 200,000 rows in float64 is larger than a small model
 LISTED = 100  # names of weights in an explanation: enough to recognise a pattern, and no list of 40,000 experts
 
 
@@ -118,6 +119,34 @@ def account(
 def parts(weight: Weight) -> tuple[int | None, ...]:
     """Return what to read a weight by: each expert by itself where that can be, else the whole."""
     return tuple(range(weight.slices)) if weight.slices > 1 and len(weight.shape) > 2 else (None,)
+
+
+def pieces(sides: Sequence[Values], name: str) -> Iterator[tuple[Floats, ...]]:
+    """Yield a weight by the same rows on several sides, which have it in one shape; experts one by one.
+
+    How many rows a side yields at a time is its own affair, so that the least of what is at hand is taken from all.
+    """
+    slices = {side.weights()[name].slices for side in sides}
+    if slices != {1} and len(slices) == 1 and len(sides[0].weights()[name].shape) > 2:
+        for part in range(*slices):
+            yield tuple(side.read(name, part) for side in sides)
+        return
+    further = [blocks(side, name, BLOCK_VALUES) for side in sides]
+    held: list[Floats | None] = [None] * len(sides)
+    while True:
+        held = [
+            rows if rows is not None and len(rows) else next(more, None)
+            for rows, more in zip(held, further, strict=True)
+        ]
+        there = [rows for rows in held if rows is not None]
+        if len(there) < len(sides):
+            return
+        if not there[0].ndim:
+            yield tuple(there)
+            return
+        count = min(len(rows) for rows in there)
+        yield tuple(rows[:count] for rows in there)
+        held = [rows[count:] for rows in there]
 
 
 def number(count: int, noun: str) -> str:

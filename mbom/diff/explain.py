@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+import numpy as np
+
 from mbom.behaviour.values import Values
 from mbom.diff.accounting import LISTED, Account, differences
 from mbom.diff.changes import EXPLANATIONS, Explanation, Weights
@@ -80,6 +82,14 @@ def explain(
         others: models that may have been merged in.
         progress: called with each weight that is looked at.
     """
+    # Hostile numbers may leave the range of float64. What becomes of them then is infinite or none, and fits nothing.
+    with np.errstate(all="ignore"):
+        return _explained(old, new, weights, others, progress)
+
+
+def _explained(
+    old: Values, new: Values, weights: Weights, others: Sequence[Values], progress: Progress | None
+) -> tuple[Explanation, ...]:
     everything = differences(old, new, weights).names
     kept: list[Account] = []
     for family in FAMILIES:

@@ -20,6 +20,7 @@ import numpy as np
 from mbom.behaviour.values import Floats
 from mbom.diff.rounding import OUTSIDE, within
 
+LIMIT = 1 << 26  # elements of a matrix: some ten arrays of its size are held at once, so 5 GB at most
 RANK_LIMIT = 512  # adapters of a higher rank are no longer small
 FIRST = 96  # singular values looked at first: adapters seldom have more
 DENSE_SIDE = 256  # up to here a full decomposition costs less than a search for the largest singular values
@@ -61,9 +62,13 @@ def fit(change: Floats, widths: Floats) -> Fit:
     """Look for a matrix of low rank within ``widths`` of a change, element by element.
 
     Args:
-        change: NEW - OLD, (rows, columns), not all zero.
+        change: NEW - OLD, (rows, columns), finite and not all zero.
         widths: see ``mbom.diff.rounding.half_widths``.
     """
+    if change.size > LIMIT:
+        return NONE
+    scale = float(np.max(np.abs(change)))
+    change, widths = change / scale, widths / scale
     rng = np.random.default_rng(SEED)
     rank, left, values, right = _visible(change, rng)
     if rank == 0 or rank > RANK_LIMIT or _freedom(rank, change) > FREEDOM * change.size:
@@ -117,6 +122,8 @@ def _visible(change: Floats, rng: np.random.Generator) -> tuple[int, Floats, Flo
 
 def largest(matrix: Floats, count: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
     """Return the largest singular values with their vectors, as (rows, count), (count,), (count, columns)."""
+    scale = float(np.max(np.abs(matrix), initial=0.0)) or 1.0  # products of hostile numbers leave the range
+    matrix = matrix / scale
     if min(matrix.shape) <= DENSE_SIDE:
         left, values, right = np.linalg.svd(matrix, full_matrices=False)
     else:
@@ -126,7 +133,7 @@ def largest(matrix: Floats, count: int, rng: np.random.Generator) -> tuple[Float
             basis = np.linalg.qr(matrix @ np.linalg.qr(matrix.T @ basis)[0])[0]
         left, values, right = np.linalg.svd(basis.T @ matrix, full_matrices=False)
         left = basis @ left
-    return left[:, :count], values[:count], right[:count]
+    return left[:, :count], scale * values[:count], right[:count]
 
 
 def _edge(residual: Floats, rng: np.random.Generator) -> float:

@@ -5,6 +5,7 @@ on a scale that values do not show; what is known of them is a bound, so nothing
 account: ``known`` is False for those.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,16 +82,47 @@ class Verdict:
     holds: bool
 
 
+class Remainder:
+    """What is left of a prediction of a change, taken in piece by piece, against what rounding can leave."""
+
+    def __init__(self) -> None:
+        self._size = self._outside = 0
+        self._furthest = -math.inf
+        self._widths = self._beyond = 0.0
+
+    def add(self, residual: Floats, widths: Floats) -> None:
+        """Take in what is left of some elements, and how far rounding can have moved each."""
+        if not residual.size:
+            return
+        distance = np.abs(residual)
+        self._size += residual.size
+        # What is no number is not near.
+        self._outside += residual.size - int(np.count_nonzero(distance <= NEAR * widths))
+        self._furthest = max(self._furthest, float(np.max(distance - widths)))
+        self._widths += float(np.sum(np.square(widths)))
+        self._beyond += float(np.sum(np.square(np.maximum(distance - widths, 0))))
+
+    @property
+    def beyond(self) -> float:
+        """The Frobenius norm of what is more than rounding."""
+        return math.sqrt(self._beyond)
+
+    def verdict(self) -> Verdict:
+        """Judge all of it."""
+        if not self._size:
+            return Verdict(outside=0.0, furthest=0.0, holds=True)
+        outside = self._outside / self._size
+        typical = math.sqrt(self._widths / self._size)
+        furthest = self._furthest / typical if typical else 0.0
+        allowed = max(OUTSIDE, FEW / self._size if self._size >= FEW_OF else 0.0)
+        return Verdict(outside=outside, furthest=furthest, holds=outside <= allowed and furthest <= FAR)
+
+
 def within(residual: Floats, widths: Floats) -> Verdict:
-    """Judge what is left of a prediction of a change, against what rounding can leave at each element."""
-    if not residual.size:
-        return Verdict(outside=0.0, furthest=0.0, holds=True)
-    distance = np.abs(residual)
-    outside = float(np.mean(distance > NEAR * widths))
-    typical = float(np.sqrt(np.mean(np.square(widths))))
-    furthest = float(np.max(distance - widths)) / typical if typical else 0.0
-    allowed = max(OUTSIDE, FEW / residual.size if residual.size >= FEW_OF else 0.0)
-    return Verdict(outside=outside, furthest=furthest, holds=outside <= allowed and furthest <= FAR)
+    """Judge what is left of a prediction of a change."""
+    remainder = Remainder()
+    remainder.add(residual, widths)
+    return remainder.verdict()
 
 
 def equal_bits(one: Floats, other: Floats) -> bool:

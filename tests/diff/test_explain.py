@@ -1,4 +1,5 @@
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from mbom.diff.explain import explain
 from mbom.diff.weights import compare
 
 ALL = cases()
-OF_EACH_KIND = 3  # in the default run; the others are slow only because they are many
+OF_EACH_KIND = 2  # in the default run; the others are slow only because they are many
 
 
 def _first_of_each_kind() -> set[str]:
@@ -53,13 +54,9 @@ def test_a_case_that_is_explained_wrongly_is_a_fault() -> None:
     [right] = _found(case)
     assert case.faults([right]) == []
     assert case.faults([])
-    assert case.faults([_altered(right, id="model-merge")])
-    assert case.faults([_altered(right, details={**right.details, "rank": 99})])
-    assert case.faults([_altered(right, outcome="consistent")])
-
-
-def _altered(one: Explanation, **changes: object) -> Explanation:
-    return Explanation(**{**{name: getattr(one, name) for name in one.__dataclass_fields__}, **changes})  # type: ignore[arg-type]
+    assert case.faults([replace(right, id="model-merge")])
+    assert case.faults([replace(right, details={**right.details, "rank": 99})])
+    assert case.faults([replace(right, outcome="consistent")])
 
 
 @pytest.fixture
@@ -83,6 +80,20 @@ def test_hostile_numbers_are_explained_by_nothing(base: Arrays, number: float, e
     others = (checkpoint(arrays, "bfloat16"),)
     assert all(one.outcome != "explained" for one in explain(base, new, compare(base, new), others=others))
     assert all(one.outcome != "explained" for one in explain(new, base, compare(new, base), others=others))
+
+
+@pytest.mark.parametrize("number", [1e308, 1e200, 1e-200, 5e-324])
+@pytest.mark.parametrize("spread", [1, 97])
+def test_numbers_at_the_ends_of_float64_are_explained_by_nothing(base: Arrays, number: float, spread: int) -> None:
+    rng = np.random.default_rng(8)
+    old = checkpoint(base.arrays, "float64")
+    arrays = {name: np.array(values) for name, values in base.arrays.items()}
+    for values in arrays.values():
+        values.flat[::spread] = number * rng.uniform(-1, 1, len(values.flat[::spread]))
+    new = checkpoint(arrays, "float64")
+    with np.errstate(all="ignore"):
+        weights = compare(old, new)
+    assert all(one.outcome != "explained" for one in explain(old, new, weights, others=(new,)))
 
 
 def test_weights_of_no_elements_and_of_one_are_no_trouble() -> None:
@@ -138,7 +149,8 @@ def test_progress_names_what_is_looked_at(base: Arrays) -> None:
     new = checkpoint({**base.arrays, name: base.arrays[name] + low_rank(rng, base.arrays[name], 2, 0.03)}, "bfloat16")
     seen: list[str] = []
     explain(base, new, compare(base, new), progress=seen.append)
-    assert set(seen) == {name}
+    assert name in seen
+    assert set(seen) <= set(base.arrays)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ which side it is on is found, not assumed. A bias of a writer is a matrix of one
 gone ("abliteration"); other strengths are common too.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,10 +13,10 @@ from typing import Literal
 import numpy as np
 
 from mbom.behaviour.values import Floats, Values
-from mbom.diff.accounting import account, differences, number, parts
+from mbom.diff.accounting import account, differences, number, parts, pieces
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.lowrank import largest
-from mbom.diff.rounding import Verdict, half_widths, known, within
+from mbom.diff.lowrank import LIMIT, largest
+from mbom.diff.rounding import Remainder, half_widths, known
 from mbom.diff.weights import Progress
 
 PROBES = 5  # matrices, spread over the model, that the direction is first taken from
@@ -45,9 +46,10 @@ def explain(
     found = differences(old, new, weights)
     stored = new.weights()
     matrices = [name for name in found.changed if len(stored[name].shape) in (2, 3)]
-    if not matrices:
+    probes = [name for name in matrices if math.prod(stored[name].shape[-2:]) <= LIMIT]
+    if not probes:
         return None
-    direction = _first(old, new, matrices)
+    direction = _first(old, new, probes)
     if direction is None:
         return None
     strength = 1.0
@@ -82,10 +84,17 @@ def explain(
 
 
 def _pairs(old: Values, new: Values, name: str, length: int) -> Iterator[tuple[Floats, Floats, Floats]]:
-    """Yield (old, change, widths) of a weight for each of its matrices, (rows, columns), a vector as one column."""
+    """Yield (old, change, widths) of a weight for each of its matrices, (rows, columns), a vector as one column.
+
+    Rows of a matrix that can only have lost the direction on the right are independent of each other, so that an
+    embedding comes in pieces.
+    """
     weight = new.weights()[name]
-    for part in parts(weight):
-        before, after = old.read(name, part), new.read(name, part)
+    if len(weight.shape) == 2 and weight.shape[0] != length == weight.shape[1]:
+        sides = pieces((old, new), name)
+    else:
+        sides = ((old.read(name, part), new.read(name, part)) for part in parts(weight))
+    for before, after in sides:
         shape = (-1, length, 1) if before.ndim == 1 else (-1, *before.shape[-2:])
         for one, other in zip(before.reshape(shape), after.reshape(shape), strict=True):
             yield one, other - one, half_widths(one, other, weight.dtype)
@@ -157,9 +166,10 @@ def _side(one: Floats, change: Floats, direction: Floats) -> Side | None:
 
 def _left(old: Values, new: Values, name: str, direction: Floats, strength: float) -> float | None:
     """Return what is left of a weight's change beyond rounding, relative to it; None where that is too much."""
-    verdicts: list[Verdict] = []
-    total = beyond = 0.0
-    if len(new.weights()[name].shape) == 1 and new.weights()[name].shape[0] != len(direction):
+    left = Remainder()
+    total = 0.0
+    shape = new.weights()[name].shape
+    if len(direction) not in shape[-2:]:
         return None
     for one, change, widths in _pairs(old, new, name, len(direction)):
         if not change.any():
@@ -169,11 +179,9 @@ def _left(old: Values, new: Values, name: str, direction: Floats, strength: floa
             return None
         matrix = one if side == "left" else one.T
         taken = strength * np.outer(direction, matrix.T @ direction)
-        rest = change + (taken if side == "left" else taken.T)
-        verdicts.append(within(rest, widths))
+        left.add(change + (taken if side == "left" else taken.T), widths)
         total += float(np.sum(np.square(change)))
-        beyond += float(np.sum(np.square(np.maximum(np.abs(rest) - widths, 0))))
-    return float(np.sqrt(beyond / total)) if verdicts and all(verdict.holds for verdict in verdicts) else None
+    return left.beyond / math.sqrt(total) if total and left.verdict().holds else None
 
 
 def _cosine(one: Floats, other: Floats) -> float:

@@ -3,6 +3,7 @@
 The scale s cannot be told from B and A. Ranks are those of what stands above rounding, see ``mbom.diff.lowrank``.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from mbom.behaviour.values import Floats, Values
 from mbom.diff.accounting import Account, Differences, account, differences, number, parts
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.lowrank import Fit, fit
+from mbom.diff.lowrank import LIMIT, Fit, fit
 from mbom.diff.rounding import half_widths, known
 from mbom.diff.weights import Progress
 from mbom.strictjson import Json
@@ -57,6 +58,8 @@ def explain(
 
 def _merged(old: Values, new: Values, name: str) -> Merged | None:
     weight = new.weights()[name]
+    if math.prod(weight.shape[-2:]) > LIMIT:
+        return None
     fits: list[Fit] = []
     for part in parts(weight):
         before, after = old.read(name, part), new.read(name, part)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mbom.behaviour.values import Floats, Values
-from mbom.diff.accounting import Account, Differences, account, differences, number
+from mbom.diff.accounting import Account, Differences, account, differences, number, pieces
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.rounding import known, step, within
+from mbom.diff.rounding import Remainder, known, step
 from mbom.diff.weights import Progress
 from mbom.strictjson import Json
 
@@ -27,6 +27,8 @@ STRAIGHT = 0.9995  # cosine from which tools go along the straight line, because
 NEWTON = 6
 SMALL = 1e-6  # for a derivative
 DIGITS = 4
+
+Sides = tuple[Values, Values, Values]  # OLD, NEW, OTHER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ def _estimates(
     for name in found.changed:
         if progress is not None:
             progress(name)
-        one = _estimate(old, new, other, name)
+        one = _estimate((old, new, other), name)
         if one is not None:
             estimates[name] = one
             continue
@@ -104,41 +106,47 @@ def _estimates(
     return estimates
 
 
-def _read(old: Values, new: Values, other: Values, name: str) -> tuple[Floats, Floats, Floats] | None:
-    """Return OLD and OTHER as (2, elements), NEW, and the widths of its rounding; None where they do not compare."""
-    weight, beside = new.weights()[name], other.weights().get(name)
-    if beside is None or beside.shape != weight.shape:
-        return None
-    before, after, far = (values.read(name).ravel() for values in (old, new, other))
-    if not all(np.all(np.isfinite(values)) for values in (before, after, far)) or not np.any(before != far):
-        return None
-    typical = float(np.sqrt(np.mean(np.square(after))))
-    # Products and the sum are computed in float32 at least.
-    widths = step(after, weight.dtype) / 2 + 2 * float(step(np.array([typical]), "float32")[0])
-    return np.stack([before, far]), after, widths
+def _read(sides: Sides, name: str) -> Iterator[tuple[Floats, Floats, Floats]]:
+    """Yield OLD and OTHER as (2, elements), NEW, and the widths of its rounding, by pieces of the weight."""
+    dtype = sides[1].weights()[name].dtype
+    for before, after, far in pieces(sides, name):
+        if after.size:
+            typical = float(np.sqrt(np.mean(np.square(after))))
+            # Products and the sum are computed in float32 at least.
+            widths = step(after, dtype) / 2 + 2 * float(step(np.array([typical]), "float32")[0])
+            yield np.stack([before.ravel(), far.ravel()]), after.ravel(), widths.ravel()
 
 
-def _estimate(old: Values, new: Values, other: Values, name: str) -> Estimate | None:
+def _estimate(sides: Sides, name: str) -> Estimate | None:
     """Fit one weight, each element weighted by how finely it is stored: what rounding hides in large ones is seen."""
-    read = _read(old, new, other, name)
-    if read is None:
+    weight, beside = sides[1].weights()[name], sides[2].weights().get(name)
+    if beside is None or beside.shape != weight.shape or not beside.readable:
         return None
-    both, after, widths = read
-    weighted = both / np.square(widths)
-    normal: Floats = weighted @ both.T
-    a, b = (float(number) for number in np.linalg.lstsq(normal, weighted @ after, rcond=1e-13)[0])
-    if within(after - a * both[0] - b * both[1], widths).outside > HOPELESS:
+    normal, gram = np.zeros((2, 2)), np.zeros((2, 2))
+    target = np.zeros(2)
+    apart = False
+    for both, after, widths in _read(sides, name):
+        if not (np.all(np.isfinite(both)) and np.all(np.isfinite(after))):
+            return None
+        weighted = both / np.square(widths)
+        normal += weighted @ both.T
+        target += weighted @ after
+        gram += both @ both.T
+        apart = apart or bool(np.any(both[0] != both[1]))
+    if not apart or not (np.all(np.isfinite(normal)) and np.all(np.isfinite(target))):
         return None
-    norms = float(np.linalg.norm(both[0]) * np.linalg.norm(both[1]))
-    cosine = float(both[0] @ both[1]) / norms if norms else 1.0
-    return Estimate(
-        a=a, b=b, normal=normal, angle=math.acos(max(-1.0, min(1.0, cosine))), layer=new.weights()[name].layer
-    )
+    a, b = (float(number) for number in np.linalg.lstsq(normal, target, rcond=1e-13)[0])
+    left = Remainder()
+    for both, after, widths in _read(sides, name):
+        left.add(after - a * both[0] - b * both[1], widths)
+    if left.verdict().outside > HOPELESS:
+        return None
+    norms = math.sqrt(gram[0, 0] * gram[1, 1])
+    cosine = float(gram[0, 1]) / norms if norms else 1.0
+    return Estimate(a=a, b=b, normal=normal, angle=math.acos(max(-1.0, min(1.0, cosine))), layer=weight.layer)
 
 
-def _account(
-    found: Differences, sides: tuple[Values, Values, Values], estimates: Mapping[str, Estimate], index: int
-) -> Account | None:
+def _account(found: Differences, sides: Sides, estimates: Mapping[str, Estimate], index: int) -> Account | None:
     """Test every recipe against every weight, and state the simplest of those that fit the most."""
     stored = sides[1].weights()
     tested = _tested(sides, estimates, list(_recipes(estimates)))
@@ -160,20 +168,21 @@ def _account(
 
 
 def _tested(
-    sides: tuple[Values, Values, Values], estimates: Mapping[str, Estimate], recipes: Sequence[Recipe]
+    sides: Sides, estimates: Mapping[str, Estimate], recipes: Sequence[Recipe]
 ) -> list[tuple[Recipe, dict[str, float]]]:
     """Return for each recipe what is left beyond rounding, relative to the change, of every weight that it fits."""
     tested: list[tuple[Recipe, dict[str, float]]] = [(recipe, {}) for recipe in recipes]
     for name in estimates:
-        read = _read(*sides, name)
-        assert read is not None, name
-        both, after, widths = read
-        changed = float(np.linalg.norm(after - both[0]))
-        for recipe, residuals in tested:
-            a, b = recipe.numbers(name)
-            left = after - a * both[0] - b * both[1]
-            if min(abs(a), abs(b)) >= PRESENT and within(left, widths).holds:
-                residuals[name] = float(np.linalg.norm(np.maximum(np.abs(left) - widths, 0))) / changed
+        numbers = [recipe.numbers(name) for recipe in recipes]
+        left = [Remainder() for _ in recipes]
+        changed = 0.0
+        for both, after, widths in _read(sides, name):
+            changed += float(np.sum(np.square(after - both[0])))
+            for (a, b), remainder in zip(numbers, left, strict=True):
+                remainder.add(after - a * both[0] - b * both[1], widths)
+        for (_, residuals), (a, b), remainder in zip(tested, numbers, left, strict=True):
+            if min(abs(a), abs(b)) >= PRESENT and remainder.verdict().holds:
+                residuals[name] = remainder.beyond / math.sqrt(changed)
     return tested
 
 

@@ -5,12 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mbom.behaviour.values import Floats, Values, blocks
-from mbom.diff.accounting import account, differences, number
+from mbom.diff.accounting import BLOCK_VALUES, account, differences, number
 from mbom.diff.changes import Explanation, Weights
 from mbom.diff.rounding import equal_bits
 from mbom.diff.weights import Progress
-
-BLOCK_VALUES = 1 << 21  # read at a time: an embedding of 200,000 rows in float64 is larger than a small model
 
 
 def explain(
