@@ -127,13 +127,22 @@ class Trusted:
 
 
 _SIGNERS = (
-    click.option("--key", type=options.PATH, metavar="FILE", help="The signer's public key in PEM. [default: your own]"),
     click.option(
-        "--certificate-chain", type=options.PATH, multiple=True, metavar="FILE", help="Trust these roots in place of a key."
+        "--key", type=options.PATH, metavar="FILE", help="The signer's public key in PEM. [default: your own]"
+    ),
+    click.option(
+        "--certificate-chain",
+        type=options.PATH,
+        multiple=True,
+        metavar="FILE",
+        help="Trust these roots in place of a key.",
     ),
     click.option("--certificate-identity", metavar="NAME", help="Demand this name of the signer's certificate."),
     click.option(
-        "--timestamp-authority", type=options.PATH, metavar="CHAIN", help="Demand timestamps of the authority of this chain."
+        "--timestamp-authority",
+        type=options.PATH,
+        metavar="CHAIN",
+        help="Demand timestamps of the authority of this chain.",
     ),
 )
 
