@@ -1,0 +1,128 @@
+"""The sections on openness, on what regulators ask for, and on what nobody says."""
+
+import re
+from collections.abc import Iterator
+
+from mbom.bom.coverage import Coverage, Covered, Status, coverage
+from mbom.bom.description import Description
+from mbom.dossier import Dossier
+from mbom.facts.mof import COMPONENTS, RECIPE
+from mbom.report import figures
+from mbom.report.blocks import Block, Cell, Code, Fact, Facts, Fold, Link, Mark, Prose, Section, Table, Tone
+from mbom.report.model import NOT_STATED, bullets
+
+VALUES = 3  # of one element
+STATUSES: dict[Status, Tone] = {
+    Status.VERIFIED: "good",
+    Status.DECLARED: "plain",
+    Status.UNDISCLOSED: "mind",
+    Status.INAPPLICABLE: "plain",
+}
+_COMPONENT = re.compile(r"(?P<status>present|listed|linked|absent):? (?P<told>.*)", re.DOTALL)
+_TONES: dict[str, Tone] = {"present": "good", "listed": "plain", "linked": "plain", "absent": "mind"}
+
+
+def sections(dossier: Dossier) -> tuple[Section, ...]:
+    """Return openness, coverage, and what is not disclosed."""
+    held = coverage(dossier.document)
+    return openness(dossier.described), regulators(held), undisclosed(dossier.described, held)
+
+
+def openness(described: Description) -> Section:
+    """Return the class of the Model Openness Framework, and what stands for each component."""
+    value: Cell = described.openness or NOT_STATED
+    if described.openness == "none":
+        value = "no class reached"
+    facts = [Fact(label="Class", value=value, note=described.openness_lacks or "")]
+    verdict = described.first("openness:open-source")
+    if verdict:
+        facts.append(Fact(label="Open source", value=verdict))
+    rows: list[tuple[Cell, ...]] = []
+    for component in (*COMPONENTS, RECIPE):
+        told = described.first(f"openness:{component.key}")
+        found = _COMPONENT.fullmatch(told) if told else None
+        if found is not None:
+            status = found["status"]
+            rows.append((component.title, Mark(text=status, tone=_TONES[status]), found["told"]))
+    blocks: list[Block] = [Facts(items=tuple(facts))]
+    if rows:
+        table = Table(
+            caption="Components of the Model Openness Framework",
+            columns=("Component", "Here", "What stands for it"),
+            rows=tuple(rows),
+        )
+        blocks.append(Fold(title="Component by component", blocks=(table,)))
+    return Section(id="openness", title="Openness", blocks=tuple(blocks))
+
+
+def regulators(held: tuple[Coverage, ...]) -> Section:
+    """Return how much of what regulators ask for the BOM says."""
+    rows: list[tuple[Cell, ...]] = []
+    for item in held:
+        totals = item.totals
+        name = Link(text=f"{item.standard.name}, {item.standard.version}", url=item.standard.url)
+        rows.append((name, *(str(totals[status]) for status in Status)))
+    summary = Table(
+        caption="Elements of each list, by how the BOM answers them",
+        columns=("List", *(status.value.capitalize() for status in Status)),
+        rows=tuple(rows),
+        numeric=tuple(range(1, 1 + len(Status))),
+    )
+    told = Prose(
+        text="Verified: computed from the bytes, or shown by the BOM itself. Declared: somebody's word, mostly the "
+        "publisher's. This says what is disclosed, not whether anybody complies with anything."
+    )
+    folds = tuple(
+        Fold(title=f"{item.standard.name}, element by element", blocks=(_elements(item),)) for item in held
+    )
+    return Section(id="regulators", title="What regulators ask for", blocks=(told, summary, *folds))
+
+
+def undisclosed(described: Description, held: tuple[Coverage, ...]) -> Section:
+    """Return what nobody says: elements of the lists, and texts that nobody has recognised."""
+    asked: dict[str, tuple[Covered, list[str]]] = {}
+    for item in held:
+        for covered in item.elements:
+            if covered.answer.status is Status.UNDISCLOSED:
+                asked.setdefault(covered.element.rule, (covered, []))[1].append(item.standard.key)
+    items: list[Cell] = [
+        (f"{covered.element.name}: {covered.answer.reason}", f"asked for by {', '.join(dict.fromkeys(keys))}")
+        for covered, keys in asked.values()
+    ]
+    items += [f"{name}: what this text says; no licence was recognised in it"
+              for name in described.licence_texts_unknown]  # fmt: skip
+    if not items:
+        blocks: tuple[Block, ...] = (Prose(text="Every element of the lists above is answered."),)
+    else:
+        told = Prose(
+            text="The BOM leaves these open. mbom fills in nothing: what is not known stays unknown, and only the "
+            "publisher can say."
+        )
+        blocks = (told, bullets(items))
+    return Section(id="undisclosed", title="What is not disclosed", blocks=blocks)
+
+
+def _elements(item: Coverage) -> Table:
+    rows = [
+        (covered.element.name, Mark(text=covered.answer.status.value, tone=STATUSES[covered.answer.status]),
+         tuple(_answered(covered)))
+        for covered in item.elements
+    ]  # fmt: skip
+    return Table(
+        caption=f"{item.standard.name}: {item.total}",
+        columns=("Element", "Answer", "What the BOM says"),
+        rows=tuple(rows),
+    )
+
+
+def _answered(covered: Covered) -> Iterator[str | Code]:
+    answer = covered.answer
+    shown = answer.data[:VALUES] if answer.disclosed else ()
+    for item in shown:
+        yield item.value
+    if answer.disclosed and len(answer.data) > VALUES:
+        yield f"and {figures.several(len(answer.data) - VALUES, 'more value')}"
+    if answer.reason:
+        yield answer.reason
+    elif not shown:
+        yield "–"
