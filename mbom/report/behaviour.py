@@ -66,7 +66,9 @@ def _measured(record: Record) -> Facts:
                 label="Experts reached",
                 value=f"{coverage.experts_reached:,} of {coverage.experts:,} "
                 f"({figures.share(coverage.experts_reached, coverage.experts)})",
-                note="the record says nothing of what the others would answer; their weights are sketched all the same",
+                note=""
+                if coverage.experts_reached == coverage.experts
+                else "the record says nothing of what the others would answer; their weights are sketched all the same",
             )
         )
     if record.sensitivity:

@@ -8,8 +8,8 @@ from mbom.bom.description import Description
 from mbom.dossier import Dossier
 from mbom.facts.mof import COMPONENTS, RECIPE
 from mbom.report import figures
-from mbom.report.blocks import Block, Cell, Code, Fact, Facts, Fold, Link, Mark, Prose, Section, Table, Tone
-from mbom.report.model import NOT_STATED, bullets
+from mbom.report.blocks import Block, Cell, Code, Fact, Facts, Fold, Link, Mark, Prose, Section, Table, Tone, shortened
+from mbom.report.model import NOT_STATED, ROWS
 
 VALUES = 3  # of one element
 STATUSES: dict[Status, Tone] = {
@@ -80,17 +80,18 @@ def regulators(held: tuple[Coverage, ...]) -> Section:
 
 def undisclosed(described: Description, held: tuple[Coverage, ...]) -> Section:
     """Return what nobody says: elements of the lists, and texts that nobody has recognised."""
-    asked: dict[str, tuple[Covered, list[str]]] = {}
+    missing: dict[str, tuple[list[str], list[str]]] = {}
     for item in held:
         for covered in item.elements:
             if covered.answer.status is Status.UNDISCLOSED:
-                asked.setdefault(covered.element.rule, (covered, []))[1].append(item.standard.key)
-    items: list[Cell] = [
-        (f"{covered.element.name}: {covered.answer.reason}", f"asked for by {', '.join(dict.fromkeys(keys))}")
-        for covered, keys in asked.values()
+                names, keys = missing.setdefault(covered.answer.reason, ([], []))
+                names.append(covered.element.name)
+                keys.append(item.standard.key)
+    items: list[tuple[Cell, ...]] = [
+        (_sentence(reason), ", ".join(dict.fromkeys(names)), ", ".join(dict.fromkeys(keys)))
+        for reason, (names, keys) in missing.items()
     ]
-    items += [f"{name}: what this text says; no licence was recognised in it"
-              for name in described.licence_texts_unknown]  # fmt: skip
+    items += [("No licence was recognised in this text", name, "–") for name in described.licence_texts_unknown]
     if not items:
         blocks: tuple[Block, ...] = (Prose(text="Every element of the lists above is answered."),)
     else:
@@ -98,8 +99,19 @@ def undisclosed(described: Description, held: tuple[Coverage, ...]) -> Section:
             text="The BOM leaves these open. mbom fills in nothing: what is not known stays unknown, and only the "
             "publisher can say."
         )
-        blocks = (told, bullets(items))
+        rows, more = shortened(items, ROWS)
+        table = Table(
+            caption="What the BOM leaves open, and which of the lists above ask for it",
+            columns=("What is missing", "What asks for it", "Lists"),
+            rows=rows,
+            more=more,
+        )
+        blocks = (told, table)
     return Section(id="undisclosed", title="What is not disclosed", blocks=blocks)
+
+
+def _sentence(reason: str) -> str:
+    return reason[:1].upper() + reason[1:]
 
 
 def _elements(item: Coverage) -> Table:

@@ -17,7 +17,8 @@ from mbom.report import figures
 BAR_WIDTH = 1000  # units of a stacked bar
 _GAP = 3  # units between two of its parts
 _LEAST = 4  # units of a part that would else not be seen
-CELL_LIMIT = 12  # pixels of a cell in a heat map of few cells
+CELLS_WIDE = 400  # pixels that a heat map takes at least, as far as its cells do not become blocks
+CELL = range(6, 33)  # pixels of a cell; a narrow window scales the whole down
 NODES = 8  # ancestors that are drawn; the table has more
 LABEL = 38  # characters of a name in a drawing that is as wide as a phone
 _STEP = 62  # units between two names of a lineage
@@ -190,7 +191,7 @@ def heatmap(name: str, counts: NDArray[np.int64], *, layers: Sequence[int], even
         ),
         columns=columns,
         rows=rows,
-        cell=CELL_LIMIT,
+        cell=min(max(CELLS_WIDE // columns, CELL.start), CELL.stop - 1),
         levels=tuple(found),
         across=f"{columns:,} experts",
         down=f"{rows:,} layers",
