@@ -17,6 +17,7 @@ from mbom.cli.console import Display
 from mbom.cli.inspect import inspect
 from mbom.cli.keygen import keygen
 from mbom.cli.measure import measure
+from mbom.cli.report import report_command
 from mbom.cli.verify import verify
 from mbom.errors import MbomError
 
@@ -39,7 +40,7 @@ def cli() -> None:
     """
 
 
-for command in (attest, verify, measure, compare, inspect, bom, keygen):
+for command in (attest, verify, measure, compare, inspect, report_command, bom, keygen):
     cli.add_command(command)
 
 

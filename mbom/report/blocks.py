@@ -96,6 +96,7 @@ class Table:
         columns: their headings; those whose index is in ``numeric`` hold numbers.
         rows: cells, as many as there are columns.
         more: rows that are left out, and ``where`` they can be had.
+        sentences: whether the first column holds sentences and not names.
     """
 
     kind: ClassVar[str] = "table"
@@ -105,6 +106,7 @@ class Table:
     numeric: tuple[int, ...] = ()
     more: int = 0
     where: str = ""
+    sentences: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -138,7 +138,7 @@ def _sides(found: Changes) -> Table:
 
     labels = ("Name", "Commit", "Model digest", "Attested, by the signer's clock", "Behaviour")
     rows = tuple(zip(labels, told(found.old), told(found.new), strict=True))
-    return Table(caption="The two models", columns=("", "Old", "New"), rows=rows)
+    return Table(caption="The two models", columns=("What", "Old", "New"), rows=rows)
 
 
 def _counted(found: Changes, names: Iterable[str]) -> Cell:

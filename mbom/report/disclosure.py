@@ -105,6 +105,7 @@ def undisclosed(described: Description, held: tuple[Coverage, ...]) -> Section:
             columns=("What is missing", "What asks for it", "Lists"),
             rows=rows,
             more=more,
+            sentences=True,
         )
         blocks = (told, table)
     return Section(id="undisclosed", title="What is not disclosed", blocks=blocks)

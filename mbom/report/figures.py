@@ -28,7 +28,7 @@ def linkable(url: str) -> bool:
 
 def hub_address(repo: str, revision: str) -> str:
     """Return where a commit of a repository can be looked at."""
-    return f"https://huggingface.co/{quote(repo)}/tree/{quote(revision)}"
+    return f"https://huggingface.co/{quote(repo, errors='replace')}/tree/{quote(revision, errors='replace')}"
 
 
 def size(number: int) -> str:
