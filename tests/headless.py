@@ -45,7 +45,9 @@ OPTIONS = (
     "--no-sandbox",  # it cannot be had as root in a container; what is opened is ours
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
-_START = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+_START = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+)
 
 
 class BrowserError(Exception):

@@ -117,10 +117,13 @@ def hostile(text: str = HOSTILE) -> Dossier:
     inventory = replace(
         held.inventory,
         origin=replace(held.inventory.origin, kind="hub", name=text, repo=text, revision=text),
-        files=tuple(replace(file, name=f"{_encodable(text)}{number}") for number, file in enumerate(held.inventory.files)),
-        findings=tuple(
-            Finding(id=name, severity=severity, path=text, detail=text)
-            for name, severity in (("code-present", "warning"), (text, "error"), ("card-missing", "note"))
+        files=tuple(
+            replace(file, name=f"{_encodable(text)}{number}") for number, file in enumerate(held.inventory.files)
+        ),
+        findings=(
+            Finding(id="code-present", severity="warning", path=text, detail=text),
+            Finding(id=text, severity="error", path=text, detail=text),
+            Finding(id="card-missing", severity="note", path=text, detail=text),
         ),
     )
     summaries = tuple(
@@ -230,7 +233,7 @@ def changes(text: str = "", *, layers: int = 36) -> Changes:
             ),
             TemplateChange(name=f"tools{text}", old_sha256="5" * 64, new_sha256=None, lines=None),
         ),
-        findings_new=(Finding(id="code-present", severity="warning", path=f"modeling.py{text}", detail=f"Python{text}"),),
+        findings_new=(Finding(id="code-present", severity="warning", path=f"m.py{text}", detail=f"Python{text}"),),
         findings_gone=(Finding(id="card-missing", severity="note", path=f"README.md{text}", detail=f"none{text}"),),
         weights=_weights(text, layers),
         explanations=_explanations(text),
@@ -325,6 +328,4 @@ def _behaviour(text: str) -> Behaviour:
         )
         for number, name in enumerate(("chat-tools", "code-1", "languages-2"))
     )
-    return Behaviour(
-        same=False, positions=2048, kl_mean=0.0123, kl_largest=4.2, top1_agreement=0.934, prompts=prompts
-    )
+    return Behaviour(same=False, positions=2048, kl_mean=0.0123, kl_largest=4.2, top1_agreement=0.934, prompts=prompts)

@@ -40,11 +40,12 @@ def answer(text: str | None, token: int, probability: float) -> Cell:
 
 def _measured(record: Record) -> Facts:
     coverage, runtime = record.coverage, record.runtime
+    positions, asked = figures.several(record.positions, "position"), figures.several(len(record.prompts), "prompt")
     idle = len(coverage.tensors_not_executed)
     facts = [
         Fact(
             label="Measured",
-            value=f"{figures.several(record.positions, 'position')} of {figures.several(len(record.prompts), 'prompt')}",
+            value=f"{positions} of {asked}",
             note=f"in {runtime.precision} on {runtime.device}, with torch {runtime.torch} and transformers "
             f"{runtime.transformers}",
         ),

@@ -1,12 +1,10 @@
 """The sections on what differs between two models."""
 
-import json
-import math
 from collections.abc import Iterable, Iterator
 
-from mbom.diff.changes import EXPLANATIONS, SECTIONS, Changes, Explanation, FieldChange, RoleChange, Side, Weights
+from mbom.diff.changes import SECTIONS, Changes, Explanation, FieldChange, Side, Weights
 from mbom.facts.licences.vocabulary import RESTRICTIONS
-from mbom.report import claims, drawings, figures
+from mbom.report import claims, figures, weights
 from mbom.report.behaviour import ANSWERS, answer, prompt_text
 from mbom.report.blocks import (
     Banner,
@@ -18,19 +16,14 @@ from mbom.report.blocks import (
     Fold,
     Lines,
     Mark,
-    Picture,
     Prose,
     Section,
     Table,
-    Tone,
     shortened,
 )
 from mbom.report.claims import Verified
 from mbom.report.model import ROWS, bullets, findings
 
-LAYERS = 1_000  # that are drawn; the deepest published models have under 130
-NAMED = 10  # weights or experts that a sentence or cell spells out
-ALARMING = frozenset({"few-weights-edit"})
 TITLES = {
     "identity": "Identity",
     "config": "Configuration",
@@ -103,7 +96,7 @@ def at_a_glance(found: Changes) -> Section:
 def sections(found: Changes) -> Iterator[Section]:
     """Return everything that differs; a section only where there is something to say."""
     yield Section(id="licence", title="Licence and restrictions", blocks=tuple(_legal(found)))
-    yield Section(id="weights", title="Weights", blocks=tuple(_weights(found)))
+    yield Section(id="weights", title="Weights", blocks=tuple(weights.blocks(found)))
     yield Section(id="behaviour", title="Behaviour", blocks=tuple(_behaviour(found)))
     yield findings(found.findings_new, title="Findings that are new", none="No finding is new.")
     if found.findings_gone:
@@ -149,31 +142,25 @@ def _counted(found: Changes, names: Iterable[str]) -> Cell:
 
 
 def _weights_glance(found: Changes) -> Cell:
-    weights = found.weights
-    if weights is None:
+    held = found.weights
+    if held is None:
         return Mark(text="not compared", tone="mind")
-    other = len(weights.only_old) + len(weights.only_new)
-    if weights.compared == weights.equal and not other:
+    other = len(held.only_old) + len(held.only_new)
+    if held.compared == held.equal and not other:
         return Mark(text="the same values", tone="good")
-    return f"{weights.compared - weights.equal + other:,} of {weights.compared + other:,} changed"
+    return f"{held.compared - held.equal + other:,} of {held.compared + other:,} changed"
 
 
-def _basis(weights: Weights | None) -> str:
-    if weights is None:
+def _basis(held: Weights | None) -> str:
+    if held is None:
         return ""
-    return "exactly, from the weights" if weights.basis == "weights" else "estimated from the sketches of the records"
+    return "exactly, from the weights" if held.basis == "weights" else "estimated from the sketches of the records"
 
 
 def _explained(held: tuple[Explanation, ...]) -> Cell:
     if not held:
         return "nothing known"
-    return tuple(Mark(text=f"{item.id} ({item.outcome})", tone=_tone(item)) for item in held[:3])
-
-
-def _tone(item: Explanation) -> Tone:
-    if item.id in ALARMING:
-        return "bad"
-    return "good" if item.outcome == "explained" else "mind"
+    return tuple(Mark(text=f"{item.id} ({item.outcome})", tone=weights.tone(item)) for item in held[:3])
 
 
 def _behaviour_glance(found: Changes) -> Cell:
@@ -199,22 +186,7 @@ def _text_glance(found: Changes) -> Cell:
 def _legal(found: Changes) -> Iterator[Block]:
     held = [change for change in found.fields if change.section == "restrictions"]
     if held:
-        rows, more = shortened(
-            [
-                (
-                    change.name,
-                    Mark(text="new", tone="bad")
-                    if change.old is None
-                    else Mark(text="gone", tone="good")
-                    if change.new is None
-                    else Mark(text="changed", tone="mind"),
-                    (RESTRICTIONS.get(change.name, "A restriction in words that mbom does not know; read the text."),
-                     *_values(change)),
-                )
-                for change in held
-            ],
-            ROWS,
-        )  # fmt: skip
+        rows, more = shortened([_restriction(change) for change in held], ROWS)
         yield Table(
             caption="Restrictions that came, went or changed, in plain words",
             columns=("Restriction", "What happened", "In plain words"),
@@ -228,20 +200,25 @@ def _legal(found: Changes) -> Iterator[Block]:
         yield _table(licences, "What else differs in the licence")
 
 
+def _restriction(change: FieldChange) -> tuple[Cell, ...]:
+    if change.old is None:
+        happened = Mark(text="new", tone="bad")
+    elif change.new is None:
+        happened = Mark(text="gone", tone="good")
+    else:
+        happened = Mark(text="changed", tone="mind")
+    sentence = RESTRICTIONS.get(change.name, "A restriction in words that mbom does not know; read the text.")
+    return change.name, happened, (sentence, *_values(change))
+
+
 def _values(change: FieldChange) -> Iterator[str]:
-    old, new = _value(change.old), _value(change.new)
+    old, new = figures.stated(change.old), figures.stated(change.new)
     if change.old is not None and change.new is not None:
         yield f"It said: {old}. It says: {new}."
     else:
         told = new if change.old is None else old
         if told != "applies":
             yield f"It says: {told}."
-
-
-def _value(value: object) -> str:
-    if value is None:
-        return "–"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def _facts(found: Changes, names: Iterable[str]) -> tuple[Block, ...]:
@@ -255,150 +232,11 @@ def _facts(found: Changes, names: Iterable[str]) -> tuple[Block, ...]:
 
 def _table(held: list[FieldChange], caption: str) -> Table:
     listed: list[tuple[Cell, ...]] = [
-        (Code(text=change.name), _value(change.old), _value(change.new)) for change in held
+        (Code(text=change.name), figures.stated(change.old), figures.stated(change.new)) for change in held
     ]
     rows, more = shortened(listed, ROWS)
     where = "`mbom diff --json` has them all"
     return Table(caption=caption, columns=("Fact", "Old", "New"), rows=rows, more=more, where=where)
-
-
-def _weights(found: Changes) -> Iterator[Block]:
-    yield from _explanations(found.explanations)
-    weights = found.weights
-    if weights is None:
-        yield Prose(
-            text="The values were not compared: that takes behaviour records on both sides, or the checkpoints themselves."
-        )
-        return
-    if weights.compared:
-        yield Prose(
-            text=f"{weights.equal:,} of {figures.several(weights.compared, 'weight')} that both sides have are equal. "
-            + (
-                "Figures are exact: they were computed from the weights."
-                if weights.basis == "weights"
-                else "Figures are estimates from the sketches in the behaviour records, each with its error: in 95 of "
-                "100 cases the truth is within it."
-            )
-        )
-    yield from _layers(weights)
-    yield from _roles(weights)
-    yield from _largest(weights)
-    for names, told in ((weights.only_old, "Weights that only the old side has"),
-                        (weights.only_new, "Weights that only the new side has")):  # fmt: skip
-        if names:
-            blocks = (bullets(Code(text=name) for name in names),)
-            yield Fold(title=f"{told}: {len(names):,}", blocks=blocks)
-
-
-def _explanations(held: tuple[Explanation, ...]) -> Iterator[Block]:
-    if not held:
-        yield Prose(text="No named explanation accounts for what changed in the weights.")
-        return
-    rows: list[tuple[Cell, ...]] = []
-    for item in held[:ROWS]:
-        details = tuple(f"{name}: {_value(value)}" for name, value in sorted(item.details.items()))
-        more = "…" if item.weights > NAMED else ""
-        rows.append(
-            (
-                (item.id, EXPLANATIONS.get(item.id, "")),
-                Mark(text=item.outcome, tone=_tone(item)),
-                (item.sentence, *details),
-                (figures.several(item.weights, "weight"),
-                 *(Code(text=name) for name in item.names[:NAMED]), *((more,) if more else ())),
-                "nobody can tell" if item.residual is None else figures.relative(item.residual),
-            )
-        )  # fmt: skip
-    yield Table(
-        caption="What explains the change of the weights",
-        columns=("Explanation", "Outcome", "What was found", "Accounts for", "What is left"),
-        rows=tuple(rows),
-    )
-    yield Prose(
-        text="Explained: nothing but rounding is left. Consistent: it fits, and cannot be proven from what is at hand."
-    )
-
-
-def _layers(weights: Weights) -> Iterator[Block]:
-    held = {item.layer: item for item in weights.by_layer if item.layer is not None}
-    if not held:
-        return
-    if max(held) - min(held) < LAYERS:
-        points = {layer: (item.relative, item.error) for layer, item in held.items()}
-        yield Picture(drawing=drawings.chart("layers", points))
-    listed = [_row(str(item.layer) if item.layer is not None else "outside of layers", item)
-              for item in weights.by_layer]  # fmt: skip
-    rows, more = shortened(listed, ROWS)
-    table = Table(caption="Change by layer", columns=("Layer", *_COLUMNS), rows=rows, numeric=_NUMERIC, more=more)
-    yield Fold(title="The same as a table", blocks=(table,))
-
-
-_COLUMNS = ("Weights changed", "Relative change", "Equal elements", "Largest change")
-_NUMERIC = (1, 2, 3, 4)
-
-
-def _row(name: Cell, item: RoleChange) -> tuple[Cell, ...]:
-    return (
-        name,
-        f"{item.changed:,} of {item.weights:,}",
-        figures.relative(item.relative, item.error),
-        "–" if item.unchanged is None else figures.share(item.unchanged, 1),
-        "–" if item.largest is None else figures.relative(item.largest),
-    )
-
-
-def _roles(weights: Weights) -> Iterator[Block]:
-    """Yield each role once: how many weights of it changed in all layers, and where the most."""
-    held: dict[str, list[RoleChange]] = {}
-    for item in weights.by_role:
-        if item.changed:
-            held.setdefault(item.role or "", []).append(item)
-    listed: list[tuple[Cell, ...]] = []
-    for role, items in sorted(held.items()):
-        worst = max(items, key=lambda item: _sortable(item.relative))
-        where = "outside of layers" if worst.layer is None else f"layer {worst.layer}"
-        listed.append(
-            (Code(text=role), f"{sum(item.changed for item in items):,}",
-             f"{figures.relative(worst.relative, worst.error)}", where)
-        )  # fmt: skip
-    if listed:
-        rows, more = shortened(listed, ROWS)
-        yield Table(
-            caption="Change by role of the weight",
-            columns=("Role", "Changed", "Largest relative change", "Where"),
-            rows=rows,
-            numeric=(1, 2),
-            more=more,
-        )
-
-
-def _largest(weights: Weights) -> Iterator[Block]:
-    held = sorted(weights.changed, key=lambda item: (-_sortable(item.relative), item.name))
-    listed: list[tuple[Cell, ...]] = [
-        (
-            Code(text=item.name),
-            figures.relative(item.relative, item.error),
-            "–" if item.unchanged is None else figures.share(item.unchanged, 1),
-            "–" if item.rank is None else f"{item.rank:,}",
-            f"{figures.ranges(item.experts[:NAMED])}{'…' if len(item.experts) > NAMED else ''} of {item.of:,}"
-            if item.experts
-            else "–",
-        )
-        for item in held[:ROWS]
-    ]
-    if listed:
-        table = Table(
-            caption="Weights that changed, the most changed first",
-            columns=("Weight", "Relative change", "Equal elements", "Rank of the change", "Experts"),
-            rows=tuple(listed),
-            numeric=(1, 2, 3),
-            more=max(0, len(held) - ROWS),
-            where="`mbom diff --json` has them all",
-        )
-        yield Fold(title=f"Weight by weight: {len(held):,} changed", blocks=(table,))
-
-
-def _sortable(value: float) -> float:
-    return value if not math.isnan(value) else math.inf
 
 
 def _behaviour(found: Changes) -> Iterator[Block]:
@@ -471,9 +309,7 @@ def _tokenizer(found: Changes) -> Iterator[Block]:
     for template in found.templates:
         what = f"Chat template {template.name}"
         if template.lines is not None:
-            yield Lines(
-                caption=what, lines=template.lines[:ROWS], more=max(0, len(template.lines) - ROWS)
-            )
+            yield Lines(caption=what, lines=template.lines[:ROWS], more=max(0, len(template.lines) - ROWS))
         else:
             told = " → ".join(digest or "none" for digest in (template.old_sha256, template.new_sha256))
             yield Prose(text=f"{what}: {told}. Its text is not at hand on both sides.")

@@ -29,13 +29,12 @@ CHECKS = {
 CLAIMS = (
     "Identity: these files and no others, by SHA-256, and these tensors, by BLAKE3.",
     "Facts: each as declared by somebody or as found in the files, with where it was read.",
-    "Behaviour: this configuration, tokenizer and code, with exactly these tensors, compute these numbers on these "
-    "prompts.",
+    "Behaviour: this configuration, tokenizer and code, with these tensors, compute these numbers on these prompts.",
     "Author: a key, or an identity with an entry in a transparency log.",
 )
 LIMITS = (
-    "It does not claim that there is no backdoor. A poisoned expert that no prompt reaches behaves perfectly, which is "
-    "why the record states what its prompts reached.",
+    "It does not claim that there is no backdoor: a poisoned expert that no prompt reaches behaves perfectly.",
+    "It does not speak of what its prompts did not reach, which is why it states what they did.",
     "It does not claim that the model is good, fair, or fit for what you have in mind.",
     "It does not claim that what the publisher declares is true: licences, base models and data sets are their word.",
     "It is no legal advice, and no opinion on whether anybody complies with a law.",
@@ -62,11 +61,13 @@ def banner(verified: Verified | None) -> Banner:
         )
     verdict, when = verified.verdict, format_time(verified.time)
     if verdict.outcome == "refused":
-        first = next(check for check in verdict.checks if check.outcome == "FAIL")
-        return Banner(tone="bad", title="Refused", text=f"{_check(first)}: this does not hold. {first.detail} ({when})")
+        wrong = next(check for check in verdict.checks if check.outcome == "FAIL")
+        return Banner(tone="bad", title="Refused", text=f"{_check(wrong)}: this does not hold. {wrong.detail} ({when})")
     if verdict.outcome == "incomplete":
         first = next((check for check in verdict.checks if check.outcome == "SKIP" and check.asked), None)
-        told = f"{_check(first)}: this could not be checked. {first.detail}" if first is not None else "No check was made."
+        told = (
+            f"{_check(first)}: this could not be checked. {first.detail}" if first is not None else "No check was made."
+        )
         return Banner(tone="mind", title="Incomplete", text=f"{told} ({when})")
     also = "" if verified.checkpoint else " Only the bundle was checked, and no files of the model."
     rest = f" Except {verdict.reservation}." if verdict.reservation else ""

@@ -72,9 +72,7 @@ def regulators(held: tuple[Coverage, ...]) -> Section:
         text="Verified: computed from the bytes, or shown by the BOM itself. Declared: somebody's word, mostly the "
         "publisher's. This says what is disclosed, not whether anybody complies with anything."
     )
-    folds = tuple(
-        Fold(title=f"{item.standard.name}, element by element", blocks=(_elements(item),)) for item in held
-    )
+    folds = tuple(Fold(title=f"{item.standard.name}, element by element", blocks=(_elements(item),)) for item in held)
     return Section(id="regulators", title="What regulators ask for", blocks=(told, summary, *folds))
 
 

@@ -134,6 +134,7 @@ class Chart:
     middle: str
     first: str
     last: str
+    note: str
 
 
 Drawing: TypeAlias = Bar | HeatMap | Lineage | Chart
@@ -184,8 +185,8 @@ def heatmap(name: str, counts: NDArray[np.int64], *, layers: Sequence[int], even
         id=name,
         title=f"Experts that the prompts reached: {reached:,} of {counts.size:,}",
         description=(
-            f"A cell for each of {columns:,} experts, from left to right, in each of {rows:,} layers with a router, "
-            "from top to bottom. ",
+            f"A cell for each of {columns:,} experts, from left to right. ",
+            f"A row for each of {rows:,} layers with a router, from top to bottom. ",
             *(f"{item.label}: {figures.several(item.cells, 'expert')}. " for item in found),
             "The table below says the same by layer.",
         ),
@@ -245,8 +246,8 @@ def chart(name: str, changes: Mapping[int, tuple[float, float]]) -> Chart:
         id=name,
         title="Relative change of the weights by layer",
         description=(
-            f"A column for each of {figures.several(len(columns), 'layer')}, from layer {first} on the left to {last} on "
-            f"the right. The largest change is in layer {worst}: {figures.relative(*changes[worst])}. ",
+            f"A column for each of {figures.several(len(columns), 'layer')}, from layer {first} to layer {last}. ",
+            f"The largest change is in layer {worst}: {figures.relative(*changes[worst])}. ",
             "The table below says the same.",
         ),
         width=10 * (last - first + 1),
@@ -255,7 +256,16 @@ def chart(name: str, changes: Mapping[int, tuple[float, float]]) -> Chart:
         middle=figures.relative(top / 2),
         first=str(first),
         last=str(last),
+        note=_note(columns),
     )
+
+
+def _note(columns: Sequence[Column]) -> str:
+    bounded = "The thin lines are the errors of the estimates." if any(c.low is not None for c in columns) else ""
+    beyond = figures.several(sum(column.beyond for column in columns), "column")
+    if not any(column.beyond for column in columns):
+        return bounded
+    return f"{bounded} {beyond} in another colour and of full height: the old weights were all zero.".strip()
 
 
 def _column(layer: int, place: int, change: tuple[float, float], top: float) -> Column:

@@ -1,11 +1,13 @@
 """Numbers and texts as a report writes them."""
 
+import json
 import math
 import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
 from mbom.printable import printable
+from mbom.strictjson import Json
 
 TEXT_LIMIT = 700  # characters of a text from outside; what is longer is no name and no sentence
 _ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!#-;=?-~]*)?")
@@ -65,6 +67,13 @@ def relative(value: float, error: float = 0.0) -> str:
 def several(number: int, noun: str) -> str:
     """Return a number of things as a phrase."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def stated(value: Json) -> str:
+    """Return a value of a document as text; a dash where there is none."""
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def ranges(numbers: Sequence[int]) -> str:

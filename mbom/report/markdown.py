@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from mbom.bom.coverage.markdown import code
 from mbom.report import figures
-from mbom.report.blocks import Block, Bullets, Cell, Facts, Inline, Link, Page, Prose, Table
+from mbom.report.blocks import Block, Bullets, Cell, Code, Facts, Inline, Link, Mark, Page, Prose, Table
 
 ROWS = 20  # of a table or list; a summary is read to its end
 # Sections that a summary has no room for: the page has them.
@@ -68,9 +68,9 @@ def _cell(value: Cell, between: str) -> str:
 def _inline(item: Inline) -> str:
     if isinstance(item, str):
         return _text(item)
-    if item.kind == "code":
+    if isinstance(item, Code):
         return code(item.text) if item.text else ""
-    if item.kind == "mark":
+    if isinstance(item, Mark):
         return f"{_SHAPES[item.tone]} {_text(item.text)}".strip()
     if isinstance(item, Link) and figures.linkable(item.url) and not set(item.url) & set("()<>|[]\\"):
         return f"[{_text(item.text)}]({item.url})"

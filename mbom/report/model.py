@@ -66,6 +66,7 @@ ARCHITECTURE = {
     "sliding-window": "Sliding window, in tokens",
     "modality": "Takes in",
 }
+COMPARED: dict[str, Tone] = {"identical": "good", "derived": "good", "not shown": "mind", "not compared": "plain"}
 RELATIONS = {
     "adapter": "an adapter of it",
     "finetune": "trained further from it",
@@ -128,7 +129,7 @@ def identity(dossier: Dossier) -> Section:
         Fact(
             label="Model digest",
             value=Code(text=inventory.digest),
-            note="over the names, sizes and SHA-256 digests of all files: two models with one digest are the same files",
+            note="over the names, sizes and SHA-256 digests of all files: equal digests are equal files",
         ),
         Fact(
             label="Files",
@@ -145,7 +146,9 @@ def identity(dossier: Dossier) -> Section:
     elif dossier.kind == "bundle":
         facts.append(Fact(label="Attested", value=Mark(text="not signed", tone="mind")))
     if described.gated not in (None, "false"):
-        facts.append(Fact(label="Access", value=f"gated: {described.gated}", note="as the hub said when it was attested"))
+        facts.append(
+            Fact(label="Access", value=f"gated: {described.gated}", note="as the hub said when it was attested")
+        )
     listed = [(Code(text=file.name), file.role, figures.size(file.size), Code(text=file.sha256))
               for file in inventory.files]  # fmt: skip
     rows, more = shortened(listed, ROWS)
@@ -200,9 +203,7 @@ def lineage(dossier: Dossier) -> Section:
         blocks.append(
             Picture(drawing=drawings.lineage("lineage", dossier.name, list(zip(names, _short(shown), strict=True))))
         )
-        rows, more = shortened(
-            [(Code(text=name), *step) for name, step in zip(names, shown, strict=True)], ROWS
-        )
+        rows, more = shortened([(Code(text=name), *step) for name, step in zip(names, shown, strict=True)], ROWS)
         blocks.append(
             Table(
                 caption="Models that this one is made from, or was compared with",
@@ -340,17 +341,15 @@ def _restrictions(described: Description) -> Iterator[Block]:
     )
 
 
-def _step(relations: tuple[str, ...], verified: str | None) -> tuple[Cell, Cell]:
+def _step(relations: tuple[str, ...], verified: str | None) -> tuple[str, Inline]:
     declared = ", ".join(RELATIONS.get(name, name) for name in relations) or "not declared how"
-    tone: Tone = "good" if verified in ("identical", "derived") else "plain"
-    return declared, Mark(text=verified or "not compared", tone=tone)
+    shown = verified or "not compared"
+    return declared, Mark(text=shown, tone=COMPARED[shown]) if shown in COMPARED else shown
 
 
-def _short(steps: Iterable[tuple[Cell, Cell]]) -> Iterator[str]:
+def _short(steps: Iterable[tuple[str, Inline]]) -> Iterator[str]:
     for declared, verified in steps:
-        assert isinstance(declared, str)
-        assert isinstance(verified, Mark)
-        yield f"{declared} ({verified.text})"
+        yield f"{declared} ({verified if isinstance(verified, str) else verified.text})"
 
 
 def _reviewed(described: Description) -> str:
