@@ -35,8 +35,8 @@ $(VENV)/fuzz: $(VENV)/developer
 	$(INSTALL) --group fuzz
 	@touch $@
 
-# Another implementation of CycloneDX, which the tests hold every BOM against. Without Node, or where npm cannot install
-# it, those tests are skipped and say so.
+# Another implementation of CycloneDX, which the tests hold every BOM against, and axe, which looks at reports. Without
+# Node, or where npm cannot install them, those tests are skipped and say so.
 PEERS := tests/node/node_modules/.package-lock.json
 NPM   := $(and $(shell command -v node),$(shell command -v npm))
 

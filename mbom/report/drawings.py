@@ -20,7 +20,7 @@ _LEAST = 4  # units of a part that would else not be seen
 CELLS_WIDE = 400  # pixels that a heat map takes at least, as far as its cells do not become blocks
 CELL = range(6, 33)  # pixels of a cell; a narrow window scales the whole down
 NODES = 8  # ancestors that are drawn; the table has more
-LABEL = 38  # characters of a name in a drawing that is as wide as a phone
+LABEL, NOTE = 32, 46  # characters of a name, and of the words below it, in a drawing that is as wide as a phone
 _STEP = 62  # units between two names of a lineage
 _PLOT = 100  # units of the height of a chart
 
@@ -214,13 +214,10 @@ def cells(held: NDArray[np.bool_]) -> str:
 def lineage(name: str, this: str, ancestors: Sequence[tuple[str, str]]) -> Lineage:
     """Return the ancestors, each a name and how this model was made from it, above the model itself."""
     drawn = ancestors[:NODES]
-    nodes = [
-        Node(name=_label(ancestor), note=_label(note), y=_STEP * number, this=False)
-        for number, (ancestor, note) in enumerate(drawn)
-    ]
+    nodes = [_node(ancestor, note, y=_STEP * number, this=False) for number, (ancestor, note) in enumerate(drawn)]
     left_out = len(ancestors) - len(drawn)
     here = "this model" if not left_out else f"this model; {figures.several(left_out, 'ancestor')} not drawn"
-    nodes.append(Node(name=_label(this), note=here, y=_STEP * len(drawn), this=True))
+    nodes.append(_node(this, here, y=_STEP * len(drawn), this=True))
     return Lineage(
         id=name,
         title="What the model was made from",
@@ -230,9 +227,15 @@ def lineage(name: str, this: str, ancestors: Sequence[tuple[str, str]]) -> Linea
     )
 
 
-def _label(text: str) -> str:
+def _node(model: str, note: str, *, y: int, this: bool) -> Node:
+    account, _, name = model.rpartition("/")
+    told = f"{account} · {note}" if account else note
+    return Node(name=_cut(name or model, LABEL), note=_cut(told, NOTE), y=y, this=this)
+
+
+def _cut(text: str, limit: int) -> str:
     shown = figures.plain(text)
-    return shown if len(shown) <= LABEL else f"{shown[: LABEL - 1]}…"
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
 def chart(name: str, changes: Mapping[int, tuple[float, float]]) -> Chart:

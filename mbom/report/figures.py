@@ -10,6 +10,7 @@ from mbom.printable import printable
 from mbom.strictjson import Json
 
 TEXT_LIMIT = 700  # characters of a text from outside; what is longer is no name and no sentence
+TITLE_LIMIT = 120  # characters of a heading; the longest name on the hub has 96 and its account before it
 _ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!#-;=?-~]*)?")
 _ADDRESS_LIMIT = 300  # characters
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -21,6 +22,12 @@ def plain(text: str) -> str:
     if len(text) <= TEXT_LIMIT:
         return printable(text)
     return f"{printable(text[:TEXT_LIMIT])}… ({len(text):,} characters)"
+
+
+def heading(text: str) -> str:
+    """Return a text from anywhere as it may stand above everything else: no name pushes the verdict off the page."""
+    shown = plain(text)
+    return shown if len(shown) <= TITLE_LIMIT else f"{shown[: TITLE_LIMIT - 1]}…"
 
 
 def linkable(url: str) -> bool:

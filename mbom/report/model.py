@@ -80,9 +80,10 @@ def file_name(dossier: Dossier) -> str:
     return PurePath(dossier.label).name or dossier.name
 
 
-def restriction(found: DescribedRestriction) -> tuple[str, str]:
+def restriction(found: DescribedRestriction) -> tuple[Cell, str]:
     """Return what a restriction is in a word or two, and in a sentence."""
-    name = found.kind if found.value is None or found.kind == UNKNOWN else f"{found.kind}: {found.value}"
+    plain = found.value is None or found.kind == UNKNOWN
+    name: Cell = found.kind if plain else (found.kind, _grouped(found.value or ""))
     sentence = RESTRICTIONS.get(found.kind, "A restriction in words that mbom does not know; read the text.")
     if found.kind == UNKNOWN and found.value is not None:
         sentence = f"{sentence} {found.value}"
@@ -303,7 +304,7 @@ def _active(described: Description) -> str:
 
 def _country(described: Description) -> str:
     if described.entity is None:
-        return "no table knows who stands behind it" if described.account else ""
+        return "who stands behind the account is not known" if described.account else ""
     return f"head office in {described.country}" if described.country else ""
 
 

@@ -2,7 +2,7 @@
 
 from mbom.diff.changes import Changes
 from mbom.dossier import Dossier
-from mbom.report import behaviour, changes, claims, disclosure, model
+from mbom.report import behaviour, changes, claims, disclosure, figures, model
 from mbom.report.blocks import Page
 from mbom.report.claims import Verified
 
@@ -38,8 +38,8 @@ def of_model(dossier: Dossier, verified: Verified | None = None) -> Page:
     )
     revision = inventory.origin.revision
     return Page(
-        title=dossier.name,
-        subtitle=f"commit {revision}" if revision else f"model digest {inventory.digest}",
+        title=figures.heading(dossier.name),
+        subtitle=figures.heading(f"commit {revision}" if revision else f"model digest {inventory.digest}"),
         topic="Model report",
         banner=claims.banner(verified),
         sections=sections,
@@ -56,8 +56,8 @@ def of_changes(found: Changes, new: Dossier, verified: Verified | None = None) -
         verified: the verdict on the new model.
     """
     return Page(
-        title=changes.title(found),
-        subtitle=changes.subtitle(found),
+        title=figures.heading(changes.title(found)),
+        subtitle=figures.heading(changes.subtitle(found)),
         topic="What changed",
         banner=changes.banner(found, verified),
         sections=(

@@ -5,14 +5,15 @@ import re
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mbom.report import drawings
 from mbom.report.drawings import bar, cells, chart, heatmap, lineage
 
 
-def painted(path: str, shape: tuple[int, int]) -> np.ndarray:  # type: ignore[type-arg]
+def painted(path: str, shape: tuple[int, int]) -> NDArray[np.int64]:
     """Draw the rectangles of a path on a grid."""
-    grid = np.zeros(shape, int)
+    grid = np.zeros(shape, np.int64)
     for match in re.finditer(r"M(\d+) (\d+)h(\d+)v1h-(\d+)z", path):
         x, y, width, back = map(int, match.groups())
         assert width == back
@@ -32,7 +33,7 @@ def test_every_cell_of_a_heat_map_has_one_level_the_one_of_its_count() -> None:
     counts = np.array([[0, 1, 24, 25], [99, 100, 399, 400]])
     found = heatmap("h", counts, layers=[3, 7], even=100.0)
     grids = [painted(level.path, counts.shape) for level in found.levels]
-    assert (sum(grids) == 1).all()
+    assert (np.sum(grids, axis=0) == 1).all()
     level = [[int(np.argmax([grid[row, column] for grid in grids])) for column in range(4)] for row in range(2)]
     assert level == [[0, 1, 1, 2], [2, 3, 3, 4]]
     assert [level.cells for level in found.levels] == [1, 2, 2, 2, 1]

@@ -80,6 +80,12 @@ def test_hostile_text_is_shown_as_text(name: str) -> None:
     assert "characters)" in found.text
 
 
+def test_no_name_pushes_the_verdict_off_the_page() -> None:
+    for name in ("hostile model", "hostile diff"):
+        found = html(pages()[name]).decode()
+        assert len(found[found.index("<h1>") : found.index('class="banner')]) < 1_000
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_page_is_too_large_to_send(name: str) -> None:
     assert len(html(pages()[name])) < SIZE
