@@ -1,7 +1,7 @@
 """What a report of the largest models costs: writing it, its size, and the time until a browser has drawn it.
 
 Each page is opened in a headless Chromium from a file, several times in turn with an empty page, which is the floor.
-The time is the browser's own, from the start of the navigation to the end of the load event and the first frame after it.
+The time is the browser's own, from the start of the navigation until the first frame after the load event is drawn.
 
     PYTHONPATH=.:tests python bench/report.py
 """

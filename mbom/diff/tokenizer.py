@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from mbom.diff.changes import TokenChange, TokenizerChange
+from mbom.diff.sides import instead
 from mbom.dossier import Dossier
 from mbom.errors import FormatError
 from mbom.facts.vocabulary import TOKENIZER_JSON, VOCAB_JSON, Vocabulary, read_vocabulary, vocabulary_file
@@ -21,13 +22,9 @@ def tokenizer(old: Dossier, new: Dossier) -> tuple[TokenizerChange | None, tuple
     """Compare two vocabularies; None, and a note why, where one of them is not at hand."""
     if _files(old) == _files(new) or _digest(old) == _digest(new) is not None:
         return TokenizerChange(added=0, moved=0, removed=0, listed=()), ()
-    for side in (old, new):
-        if _files(side) and not side.holds_files:
-            digests = f"{_digest(old) or 'unknown'} and {_digest(new) or 'unknown'}"
-            told = f"{side.label} is a bundle; give the checkpoint instead of it or beside it"
-            return None, (
-                f"the vocabularies differ as far as is known ({digests}), and nobody can tell in which tokens: {told}",
-            )
+    bundles = [side for side in (old, new) if _files(side) and not side.holds_files]
+    if bundles:
+        return None, (f"the tokens of the vocabularies, which are not known to be equal: {instead(bundles)}",)
     try:
         vocabularies = [_vocabulary(side) for side in (old, new)]
     except FormatError as error:
