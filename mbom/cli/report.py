@@ -80,9 +80,7 @@ def report_command(
         raise UsageError(f"{given} takes somebody to trust: give the signer's public key with --key, or --identity")
     about = bundle if new is None else new
     if verifier is not None and kind(about) != "bundle":
-        raise UsageError(
-            f"{about} is no bundle, so nothing in it is signed; leave out whom you trust, or name a bundle"
-        )
+        raise UsageError(f"{about} is no bundle, so nothing of it is signed: leave out whom you trust")
     held = read_bundle(Path(bundle)) if new is None else _opened(new, display)
     changes = None if new is None else _changes(_opened(bundle, display), held, display)
     verified = None if verifier is None else _verified(Path(about), held, verifier, checkpoint, display)

@@ -39,7 +39,7 @@ def test_with_somebody_to_trust_the_verdict_is_that_of_verify(folder: Path, tmp_
     assert run([*arguments, str(CHECKPOINT), "-o", "good.html"]) == 0
     good = (folder / "good.html").read_text()
     assert '<p class="banner-title">Verified</p>' in good
-    assert "(2026-11-18T11:06:40Z)" in good
+    assert "Checked at 2026-11-18T11:06:40Z." in good
     copy = shutil.copytree(CHECKPOINT, tmp_path / "copy")
     (copy / "config.json").write_text("{}")
     assert run([*arguments, str(copy), "-o", "bad.html"]) == 1
