@@ -69,15 +69,15 @@ def banner(verified: Verified | None) -> Banner:
             f"{_check(first)}: this could not be checked. {first.detail}" if first is not None else "No check was made."
         )
         return Banner(tone="mind", title="Incomplete", text=f"{told} ({when})")
-    told = ["Every step that was asked for holds."]
-    told += [f"Signer: {check.detail}." for check in verdict.checks if check.id == "signature"]
-    told.append(f"Checked at {when}.")
+    parts = ["Every step that was asked for holds."]
+    parts += [f"Signer: {check.detail}." for check in verdict.checks if check.id == "signature"]
+    parts.append(f"Checked at {when}.")
     if not verified.checkpoint:
-        told.append("Only the bundle was checked, and no files of the model.")
+        parts.append("Only the bundle was checked, and no files of the model.")
     if verdict.reservation:
-        told.append(f"This does not cover {verdict.reservation}.")
-    told.append("See below what it does not claim.")
-    return Banner(tone="good", title="Verified", text=" ".join(told))
+        parts.append(f"This does not cover {verdict.reservation}.")
+    parts.append("See below what it does not claim.")
+    return Banner(tone="good", title="Verified", text=" ".join(parts))
 
 
 def checks(verified: Verified) -> Section:
