@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from mbom.diff.changes import SECTIONS, Changes, Explanation, FieldChange, Side, Weights
+from mbom.diff.wording import TITLES, headline
 from mbom.facts.licences.vocabulary import RESTRICTIONS
 from mbom.report import claims, figures, weights
 from mbom.report.behaviour import ANSWERS, answer, prompt_text
@@ -24,22 +25,6 @@ from mbom.report.blocks import (
 from mbom.report.claims import Verified
 from mbom.report.model import ROWS, bullets, findings
 
-TITLES = {
-    "identity": "Identity",
-    "config": "Configuration",
-    "generation": "Defaults of generation",
-    "architecture": "Architecture",
-    "parameters": "Parameters",
-    "quantisation": "Quantisation",
-    "tokenizer": "Tokenizer",
-    "chat-template": "Chat template",
-    "licence": "Licence",
-    "restrictions": "Restrictions",
-    "lineage": "Lineage",
-    "origin": "Origin",
-    "openness": "Openness",
-    "code": "Program code",
-}
 # Sections of facts that have a section of the page; the others are the configuration's.
 LEGAL = ("licence", "restrictions")
 ORIGIN = ("identity", "lineage", "origin", "openness")
@@ -60,13 +45,10 @@ def subtitle(found: Changes) -> str:
 def banner(found: Changes, verified: Verified | None) -> Banner:
     """Return whether they are the same files, and what was verified of the new one."""
     told = claims.banner(verified)
-    if found.identical:
-        first = "Both are the same files, byte for byte."
-    elif _in_place(found):
+    if _in_place(found):
         first = "The same repository and commit now hold other files: what was published was changed in place."
         return Banner(tone="bad", title="Changed in place", text=f"{first} {told.title}: {told.text}")
-    else:
-        first = "They are not the same files."
+    first = headline(found)
     if verified is None:
         return Banner(
             tone="mind",

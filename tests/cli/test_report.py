@@ -81,7 +81,7 @@ def test_what_changed_between_two_bundles(folder: Path, tmp_path: Path) -> None:
     (written,) = folder.iterdir()
     assert written.name == "tiny-gpt-oss-to-newer.html"
     text = written.read_text()
-    assert "They are not the same files." in text
+    assert "Different: 1 file of 14" in text
     assert "detected in LICENSE" in text
 
 
@@ -89,7 +89,7 @@ def test_the_summary_goes_to_standard_output(folder: Path, capsys: pytest.Captur
     assert run(["report", str(BUNDLE), str(BUNDLE), "--markdown", "-o", "-"]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("## What changed: tiny-gpt-oss\n")
-    assert "Both are the same files, byte for byte." in printed.out
+    assert "The same files." in printed.out
     assert printed.err == ""
     assert list(folder.iterdir()) == []
     assert run(["report", str(BUNDLE), "--markdown"]) == 0

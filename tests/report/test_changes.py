@@ -92,7 +92,7 @@ def test_the_new_template_is_shown_line_by_line() -> None:
 
 def test_nothing_that_differs_says_so_and_claims_no_more() -> None:
     shown = text(page(quiet()))
-    assert "Both are the same files, byte for byte." in shown
+    assert "The same files." in shown
     assert "All files are the same: 9 files." in shown
     assert "No finding is new." in shown
     assert "The values were not compared" in shown
