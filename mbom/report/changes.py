@@ -272,10 +272,12 @@ def _tokenizer(found: Changes) -> Iterator[Block]:
     if change is None:
         yield Prose(text="The vocabularies were not compared; see what was not compared, below.")
     else:
-        yield Prose(
-            text=f"{figures.several(change.added, 'token')} added, {change.moved:,} moved to another id, "
+        told = (
+            f"{figures.several(change.added, 'token')} added, {change.moved:,} moved to another id, "
             f"{change.removed:,} removed."
         )
+        same = not (change.added or change.moved or change.removed)
+        yield Prose(text="The vocabularies are the same." if same else told)
         listed: list[tuple[Cell, ...]] = [
             (Code(text=item.token.replace(" ", "␣") or "(nothing)"), _id(item.old_id), _id(item.new_id))
             for item in change.listed
@@ -317,7 +319,7 @@ def _stored(found: Changes) -> Iterator[Block]:
     told = figures.several(files.identical, "file")
     if rows:
         yield Table(
-            caption=f"Files that are not the same; {told} are",
+            caption=f"Files that changed, came or went; {told} stayed the same",
             columns=("File", "What happened", "Role", "Old size", "New size"),
             rows=rows,
             numeric=(3, 4),

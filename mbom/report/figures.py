@@ -68,7 +68,12 @@ def relative(value: float, error: float = 0.0) -> str:
         return "beyond measure (it was all zero)"
     if not error:
         return _small(value)
-    return f"{_small(value)} ± {_small(error)}" if math.isfinite(error) else f"about {_small(value)}"
+    if not math.isfinite(error):
+        return f"about {_small(value)}"
+    if 1e-4 <= error < 1:  # as many decimals as the error has a first digit for, and one more
+        decimals = 1 - math.floor(math.log10(error))
+        return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+    return f"{value:.1e} ± {error:.1e}"
 
 
 def several(number: int, noun: str) -> str:

@@ -63,6 +63,17 @@ def test_a_checkpoint_without_somebody_to_trust_is_wrong_usage(
     assert list(folder.iterdir()) == []
 
 
+def test_a_checkpoint_has_no_signature_to_trust(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", str(BUNDLE), str(CHECKPOINT), "--key", str(KEY)]) == 2
+    assert "is no bundle, so nothing of it is signed" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
+
+
+def test_a_checkpoint_may_stand_beside_a_bundle(folder: Path) -> None:
+    assert run(["report", str(BUNDLE), str(CHECKPOINT), "-q"]) == 0
+    assert "The same files." in (folder / "tiny-gpt-oss-to-tiny-gpt-oss.html").read_text()
+
+
 def test_a_file_that_is_there_stays(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     there = folder / "tiny-gpt-oss.html"
     there.write_text("mine")

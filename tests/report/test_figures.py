@@ -28,7 +28,9 @@ def test_a_share_never_looks_like_none_or_all_unless_it_is() -> None:
 
 def test_a_change_has_its_error_where_it_is_an_estimate() -> None:
     assert figures.relative(0.00312) == "0.00312"
-    assert figures.relative(0.00312, 0.0004) == "0.00312 ± 4.00e-04"
+    assert figures.relative(0.022249, 0.00912) == "0.0222 ± 0.0091"
+    assert figures.relative(1.5, 0.25) == "1.50 ± 0.25"
+    assert figures.relative(3.12e-7, 4e-8) == "3.1e-07 ± 4.0e-08"
     assert figures.relative(0.5, math.inf) == "about 0.5"
     assert figures.relative(math.inf) == "beyond measure (it was all zero)"
 
