@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 TIMEOUT = 60  # seconds for one answer; a loaded machine takes a few
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PROGRAMS = ("google-chrome", "chromium", "chromium-browser")
 PROGRAM = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
 AXE = Path(__file__).parent / "node" / "node_modules" / "axe-core" / "axe.min.js"
 

@@ -61,7 +61,7 @@ def regulators(held: tuple[Coverage, ...]) -> Section:
     for item in held:
         totals = item.totals
         name = Link(text=f"{item.standard.name}, {item.standard.version}", url=item.standard.url)
-        rows.append((name, *(str(totals[status]) for status in Status)))
+        rows.append(((name, item.standard.key), *(str(totals[status]) for status in Status)))
     summary = Table(
         caption="Elements of each list, by how the BOM answers them",
         columns=("List", *(status.value.capitalize() for status in Status)),
@@ -69,8 +69,9 @@ def regulators(held: tuple[Coverage, ...]) -> Section:
         numeric=tuple(range(1, 1 + len(Status))),
     )
     told = Prose(
-        text="Verified: computed from the bytes, or shown by the BOM itself. Declared: somebody's word, mostly the "
-        "publisher's. This says what is disclosed, not whether anybody complies with anything."
+        text="Verified: computed by mbom from the bytes, if the bundle is genuine, or shown by the BOM itself. "
+        "Declared: somebody's word, mostly the publisher's. This says what is disclosed, not whether anybody complies "
+        "with anything."
     )
     folds = tuple(Fold(title=f"{item.standard.name}, element by element", blocks=(_elements(item),)) for item in held)
     return Section(id="regulators", title="What regulators ask for", blocks=(told, summary, *folds))

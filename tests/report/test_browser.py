@@ -69,10 +69,15 @@ def test_the_policy_stops_what_a_mistake_would_let_in(browser: Browser, files: d
     browser.run("document.getElementById('styled').click()")
     assert browser.run("typeof window.ran") == "undefined"
     assert browser.run("document.getElementById('styled').style.length") == 0
-    browser.run("new Promise(done => setTimeout(done, 50))")
-    assert len([line for line in browser.messages() if "Content Security Policy" in line]) == 4
+    browser.wait(lambda event: event.get("method") == "Network.loadingFailed")
     failures = [event["params"] for event in browser.events if event.get("method") == "Network.loadingFailed"]
     assert [failure["blockedReason"] for failure in failures] == ["csp"]
+    for _ in range(500):  # the image, the style, the handler and the script, as soon as the browser has said so
+        refused = [line for line in browser.messages() if "Content Security Policy" in line]
+        if len(refused) == 4:
+            break
+        browser.run("new Promise(done => setTimeout(done, 20))")
+    assert len(refused) == 4
 
 
 def test_the_browser_shows_what_it_is_asked_to_look_for(browser: Browser, tmp_path: Path) -> None:
