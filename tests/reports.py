@@ -228,7 +228,7 @@ def changes(text: str = "", *, layers: int = 36) -> Changes:
         templates=(
             TemplateChange(
                 name=f"default{text}", old_sha256="5" * 64, new_sha256="6" * 64,
-                lines=("--- old", "+++ new", "@@ -1,2 +1,2 @@", " {{ messages }}", f"-{{{{ bos }}}}{text}",
+                lines=("@@ -1,2 +1,2 @@", " {{ messages }}", f"-{{{{ bos }}}}{text}",
                        f"+{{{{ eos }}}}{text}"),
             ),
             TemplateChange(name=f"tools{text}", old_sha256="5" * 64, new_sha256=None, lines=None),

@@ -129,7 +129,7 @@ class Commands:
 
 @dataclass(frozen=True, kw_only=True)
 class Lines:
-    """A unified diff of lines."""
+    """A unified diff of lines, without the two that name files."""
 
     kind: ClassVar[str] = "lines"
     caption: str
