@@ -35,8 +35,8 @@ $(VENV)/fuzz: $(VENV)/developer
 	$(INSTALL) --group fuzz
 	@touch $@
 
-# Another implementation of CycloneDX, which the tests hold every BOM against. Without Node, or where npm cannot install
-# it, those tests are skipped and say so.
+# Another implementation of CycloneDX, which the tests hold every BOM against, and axe, which looks at reports. Without
+# Node, or where npm cannot install them, those tests are skipped and say so.
 PEERS := tests/node/node_modules/.package-lock.json
 NPM   := $(and $(shell command -v node),$(shell command -v npm))
 
@@ -93,6 +93,7 @@ bench: $(VENV)/developer
 	PYTHONPATH=.:tests $(BIN)/python bench/bom.py
 	PYTHONPATH=.:tests $(BIN)/python bench/bom.py --tensors 1000 --files 90000 --runs 1
 	PYTHONPATH=.:tests $(BIN)/python bench/bundlediff.py
+	PYTHONPATH=.:tests $(BIN)/python bench/report.py
 	$(BIN)/python bench/faults.py
 	PYTHONPATH=.:tests $(BIN)/python bench/bitflips.py
 

@@ -21,6 +21,7 @@ from mbom.cli.keygen import keygen
 from mbom.cli.lock import lock
 from mbom.cli.measure import measure
 from mbom.cli.policy import policy
+from mbom.cli.report import report_command
 from mbom.cli.verify import verify
 from mbom.errors import MbomError
 
@@ -43,7 +44,7 @@ def cli() -> None:
     """
 
 
-for command in (attest, verify, diff, lock, policy, identify, measure, compare, inspect, bom, keygen):
+for command in (attest, verify, report_command, diff, lock, policy, identify, measure, compare, inspect, bom, keygen):
     cli.add_command(command)
 
 
