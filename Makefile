@@ -94,6 +94,7 @@ bench: $(VENV)/developer
 	PYTHONPATH=.:tests $(BIN)/python bench/bom.py --tensors 1000 --files 90000 --runs 1
 	$(BIN)/python bench/faults.py
 	PYTHONPATH=.:tests $(BIN)/python bench/bitflips.py
+	$(BIN)/python bench/diff.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) tests/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*
