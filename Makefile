@@ -96,6 +96,7 @@ bench: $(VENV)/developer
 	PYTHONPATH=.:tests $(BIN)/python bench/report.py
 	$(BIN)/python bench/faults.py
 	PYTHONPATH=.:tests $(BIN)/python bench/bitflips.py
+	$(BIN)/python bench/diff.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) tests/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*

@@ -58,15 +58,27 @@ def make(folder: Path, layers: int) -> tuple[Path, Path]:
         side.mkdir()
         (side / "config.json").write_text(json.dumps(config(layers)))
     torch.manual_seed(0)
-    save_both(sides, "ends", {"model.embed_tokens.weight": (VOCABULARY, HIDDEN), "model.norm.weight": (HIDDEN,)})
-    save_both(sides, "head", {"lm_head.weight": (VOCABULARY, HIDDEN)})
+    shards: dict[str, dict[str, tuple[int, ...]]] = {
+        "ends": {"model.embed_tokens.weight": (VOCABULARY, HIDDEN), "model.norm.weight": (HIDDEN,)},
+        "head": {"lm_head.weight": (VOCABULARY, HIDDEN)},
+    }
     for layer in range(layers):
         name = f"model.layers.{layer}."
         square = {f"{name}self_attn.{part}_proj.weight": (HIDDEN, HIDDEN) for part in "qkvo"}
         wide = {f"{name}mlp.{part}_proj.weight": (INNER, HIDDEN) for part in ("gate", "up")}
         norms = {f"{name}{part}_layernorm.weight": (HIDDEN,) for part in ("input", "post_attention")}
-        save_both(sides, f"{layer:03}", {**square, **wide, **norms, f"{name}mlp.down_proj.weight": (HIDDEN, INNER)})
+        shards[f"{layer:03}"] = {**square, **wide, **norms, f"{name}mlp.down_proj.weight": (HIDDEN, INNER)}
+    for shard, shapes in shards.items():
+        save_both(sides, shard, shapes)
+    index = {"weight_map": {name: shard_name(shard) for shard, shapes in shards.items() for name in shapes}}
+    for side in sides:
+        (side / "model.safetensors.index.json").write_text(json.dumps(index))
     return sides
+
+
+def shard_name(shard: str) -> str:
+    """Return the name of a shard's file."""
+    return f"model-{shard}.safetensors"
 
 
 def config(layers: int) -> dict[str, object]:
@@ -81,10 +93,10 @@ def config(layers: int) -> dict[str, object]:
 def save_both(sides: tuple[Path, Path], shard: str, shapes: dict[str, tuple[int, ...]]) -> None:
     """Write one shard of both checkpoints."""
     old = {name: torch.randn(shape).mul_(0.02).bfloat16() for name, shape in shapes.items()}
-    save_file(old, sides[0] / f"model-{shard}.safetensors")
+    save_file(old, sides[0] / shard_name(shard))
     for name, values in old.items():
         old[name] = (values.float() + 0.02 * RELATIVE * torch.randn(values.shape)).bfloat16()
-    save_file(old, sides[1] / f"model-{shard}.safetensors")
+    save_file(old, sides[1] / shard_name(shard))
 
 
 # ---- the processes that are measured ----

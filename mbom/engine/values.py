@@ -184,7 +184,7 @@ class StoredView(View):
         self._passes: list[WeightPass] = []
         for name, weight in found.items():
             records = [checkpoint.records[each] for each in weight.tensors]
-            stacks = weight.sliced and len(weight.shape) == STACKED and weight.shape[0] > 0
+            stacks = weight.sliced and len(weight.shape) == STACKED and 0 not in weight.shape
             self._weights[name] = Weight(
                 name=name,
                 layer=layer(name),

@@ -22,7 +22,7 @@ from mbom.diff.weights import compare, estimate
 from mbom.engine import run
 from mbom.engine.values import open_values
 
-TRIALS = 500
+TRIALS = 300
 CERTAIN = 0.95
 
 
