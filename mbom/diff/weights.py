@@ -20,6 +20,7 @@ from mbom.diff import totals
 from mbom.diff.changes import WeightChange, Weights
 from mbom.diff.estimates import Estimate, Sum
 from mbom.diff.rank import Rank, Sample
+from mbom.diff.rows import BLOCK_VALUES, MATRIX, aligned
 from mbom.diff.sketched import estimate
 from mbom.diff.totals import Compared
 
@@ -28,9 +29,7 @@ __all__ = ["Progress", "compare", "estimate"]
 Floats = NDArray[np.float64]
 Progress = Callable[[str], None]  # told the weight that is looked at
 
-BLOCK_VALUES = 1 << 21  # 16 MiB of float64 on each side, and as much for what is computed of them
 RANKED_EXPERTS = 4  # of a stack, whose rank is looked at: it takes a decomposition each
-MATRIX = 2  # dimensions
 
 
 def compare(old: Values, new: Values, *, progress: Progress | None = None) -> Weights:
@@ -167,7 +166,7 @@ def _dense(old: Values, new: Values, other: Weight, sums: _Sums) -> Iterator[int
     name, shape = other.name, other.shape
     sample = Sample(shape[-1]) if len(shape) >= MATRIX and min(shape) > 1 else None
     sides = values.blocks(old, name, BLOCK_VALUES), values.blocks(new, name, BLOCK_VALUES)
-    for before, after in _aligned(*sides, columns=shape[-1] if len(shape) >= MATRIX else 0):
+    for before, after in aligned(*sides, columns=shape[-1] if len(shape) >= MATRIX else 0):
         sums.add(before, after, sample)
     if sample is not None and sums.equal < math.prod(shape):
         sums.ranks.append(sample.rank(other.dtype))
@@ -185,34 +184,11 @@ def _experts(old: Values, new: Values, weight: Weight, other: Weight, sums: _Sum
     for index in range(weight.slices):
         before, after = old.read(weight.name, index), new.read(weight.name, index)
         sample = Sample(weight.shape[-1]) if len(sums.ranks) < RANKED_EXPERTS and min(before.shape) > 1 else None
-        changed = [
-            sums.add(*both, sample) for both in _aligned(iter([before]), iter([after]), columns=weight.shape[-1])
-        ]
+        changed = [sums.add(*both, sample) for both in aligned(iter([before]), iter([after]), columns=weight.shape[-1])]
         if any(changed):
             if sample is not None:
                 sums.ranks.append(sample.rank(other.dtype))
             yield index
-
-
-def _aligned(old: Iterator[Floats], new: Iterator[Floats], *, columns: int) -> Iterator[tuple[Floats, Floats]]:
-    """Yield blocks of both sides that hold the same rows, as matrices; with no columns, whole vectors."""
-    before = after = np.empty((0, columns) if columns else 0)
-    step = max(1, BLOCK_VALUES // columns) if columns else BLOCK_VALUES
-    while True:
-        before = before if len(before) else _rows(old, columns)
-        after = after if len(after) else _rows(new, columns)
-        count = min(len(before), len(after), step)
-        if count == 0:
-            assert len(before) == len(after), "two weights of one shape have as many rows"
-            return
-        yield before[:count], after[:count]
-        before, after = before[count:], after[count:]
-
-
-def _rows(blocks: Iterator[Floats], columns: int) -> Floats:
-    """Return the next block as a matrix of rows, without any where there is none left."""
-    block = next((block for block in blocks if block.size), np.empty(0))
-    return block.reshape(-1, columns) if columns else block.reshape(-1)
 
 
 def _squares(values: Floats) -> float:
