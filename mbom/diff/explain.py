@@ -5,9 +5,11 @@ The rules:
 1. Families are asked from the most specific to the most general, as in ``FAMILIES``. One that explains every changed
    weight to the last rounding settles the matter: a direction that was projected out is a change of rank one too, and
    is not called an adapter on top.
-2. Where something is left, the others are asked for what no more specific one accounts for to the last rounding.
+2. Where something is left, the others are asked for what no more specific one accounts for to the last rounding; last
+   of all, whether that is an edit of a few weights.
 3. Several that each leave nothing but rounding, of weights that are not the same, and together account for every
-   changed weight, are all called explained; ``together`` in the details names the others.
+   changed weight, are all called explained; ``together`` in the details names the others. Otherwise each is at most
+   consistent, and its sentence says how many of the changed weights it explains.
 4. A full fine-tune is asked for last, and only where none but parts that moved or were added was found.
 5. Those that explain come first, then those that account for more weights, then the more specific.
 """
