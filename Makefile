@@ -94,6 +94,7 @@ bench: $(VENV)/developer
 	PYTHONPATH=.:tests $(BIN)/python bench/bom.py --tensors 1000 --files 90000 --runs 1
 	PYTHONPATH=.:tests $(BIN)/python bench/bundlediff.py
 	PYTHONPATH=.:tests $(BIN)/python bench/report.py
+	PYTHONPATH=.:tests $(BIN)/python bench/explanations.py
 	$(BIN)/python bench/faults.py
 	PYTHONPATH=.:tests $(BIN)/python bench/bitflips.py
 	$(BIN)/python bench/diff.py

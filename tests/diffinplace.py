@@ -172,11 +172,13 @@ def _nearly_adapters() -> Iterator[Case]:
             ),
         )
     for module, dtype in itertools.product(("o_proj", "q_proj"), ("bfloat16", "float16")):
+        beside = module == "o_proj"
         yield Case(
             name=f"lora and one edited element in {module} {dtype}",
             kind="lora and an edit",
             build=partial(_lora, dtype=dtype, rank=4, relative=2e-2, hidden=128, extra=partial(_edit, module)),
-            consistent=frozenset({"lora-merge"}),
+            explained=frozenset({"lora-merge", "few-weights-edit"}) if beside else frozenset(),
+            consistent=frozenset() if beside else frozenset({"lora-merge"}),
         )
     for modules in (("input_layernorm",), ("lm_head",), ("o_proj", "k_proj")):
         yield Case(
@@ -269,7 +271,7 @@ def ablations() -> Iterator[Case]:
         name="ablation and an edited element",
         kind="ablation and an edit",
         build=partial(_ablation, dtype="bfloat16", hidden=128, extra=partial(_edit, "q_proj")),
-        consistent=frozenset({"direction-ablation"}),
+        explained=frozenset({"direction-ablation", "few-weights-edit"}),
     )
     yield Case(
         name="ablation and the head retrained",
@@ -471,9 +473,15 @@ def trainings() -> Iterator[Case]:
         ),
         "rows in another order": lambda rng, values: values[rng.permutation(len(values))],
         "zeroed": lambda _, values: 0 * values,
-        "an element": _element,
         "a row": _row,
     }
+    for modules in (everything, ("q_proj", "v_proj"), ("lm_head",)):
+        yield Case(
+            name=f"an element of {len(modules)} modules",
+            kind="few-weights-edit",
+            build=partial(_everywhere, change=_element, dtype="bfloat16", modules=modules),
+            explained=frozenset({"few-weights-edit"}),
+        )
     for (name, change), modules in itertools.product(unnamed.items(), (everything, ("q_proj", "v_proj"))):
         yield Case(
             name=f"{name} of {'all' if modules is everything else 'two modules'}",

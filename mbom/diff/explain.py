@@ -5,9 +5,11 @@ The rules:
 1. Families are asked from the most specific to the most general, as in ``FAMILIES``. One that explains every changed
    weight to the last rounding settles the matter: a direction that was projected out is a change of rank one too, and
    is not called an adapter on top.
-2. Where something is left, the others are asked for what no more specific one accounts for to the last rounding.
+2. Where something is left, the others are asked for what no more specific one accounts for to the last rounding; last
+   of all, whether that is an edit of a few weights.
 3. Several that each leave nothing but rounding, of weights that are not the same, and together account for every
-   changed weight, are all called explained; ``together`` in the details names the others.
+   changed weight, are all called explained; ``together`` in the details names the others. Otherwise each is at most
+   consistent, and its sentence says how many of the changed weights it explains.
 4. A full fine-tune is asked for last, and only where none but parts that moved or were added was found.
 5. Those that explain come first, then those that account for more weights, then the more specific.
 """
@@ -24,10 +26,13 @@ from mbom.diff.changes import EXPLANATIONS, Explanation, Weights
 from mbom.diff.explanations import (
     direction_ablation,
     experts,
+    few_weights,
     full_fine_tune,
     layers,
     lora_merge,
     model_merge,
+    quantisation,
+    re_encoding,
     vocabulary_extension,
 )
 from mbom.diff.weights import Progress
@@ -48,13 +53,18 @@ class Family(Protocol):
         """Return one explanation, or None where it does not fit."""
 
 
+# An edit of a few weights is asked for twice: as all that happened, and as what the others leave.
 FAMILIES: tuple[Family, ...] = (
+    re_encoding.explain,
+    quantisation.explain,
+    few_weights.explain,
     vocabulary_extension.explain,
     layers.explain,
     experts.explain,
     direction_ablation.explain,
     model_merge.explain,
     lora_merge.explain,
+    few_weights.explain,
 )
 
 # What moves or adds rows, experts or layers, and leaves open what became of the values of the others.
@@ -96,15 +106,15 @@ def _explained(
         claimed = family(old, new, _without(weights, kept), others=others, progress=progress)
         if claimed is None:
             continue
-        one = _accounted(claimed, everything).against(everything)
+        one = _accounted(claimed, everything - _settled(kept)).against(everything)
         if one.outcome == "explained":
-            return (one.plain(),)
+            return (claimed if not kept and not isinstance(claimed, Account) else one.plain(),)
         kept.append(one)
     together = _together(kept, everything)
     if not together and all(one.id in STRUCTURAL for one in kept):
         trained = full_fine_tune.explain(old, new, _without(weights, kept), others=others, progress=progress)
         if trained is not None:
-            kept.append(_accounted(trained, everything).against(everything))
+            kept.append(_accounted(trained, frozenset()).against(everything))
     order = list(EXPLANATIONS)
     ranked = sorted(together or kept, key=lambda one: (one.outcome != "explained", -one.weights, order.index(one.id)))
     return tuple(one.plain() for one in ranked)
@@ -112,17 +122,26 @@ def _explained(
 
 def _without(weights: Weights, kept: Sequence[Account]) -> Weights:
     """Return what became of the weights that no explanation accounts for yet."""
-    settled = frozenset[str]().union(*(one.accounted for one in kept))
-    return replace(weights, changed=tuple(change for change in weights.changed if change.name not in settled))
+    settled = _settled(kept)
+    return replace(
+        weights,
+        changed=tuple(change for change in weights.changed if change.name not in settled),
+        only_old=tuple(name for name in weights.only_old if name not in settled),
+        only_new=tuple(name for name in weights.only_new if name not in settled),
+    )
 
 
-def _accounted(claimed: Explanation, everything: frozenset[str]) -> Account:
-    """Return an explanation with what it accounts for; one that does not say accounts for all of it or for nothing."""
+def _settled(kept: Sequence[Account]) -> frozenset[str]:
+    return frozenset[str]().union(*(one.accounted for one in kept))
+
+
+def _accounted(claimed: Explanation, left: frozenset[str]) -> Account:
+    """Return an explanation with what it accounts for: one that does not say, for all that was left, or for nothing."""
     if isinstance(claimed, Account):
         return claimed
     told = {name: getattr(claimed, name) for name in claimed.__dataclass_fields__}
-    proven = everything if claimed.outcome == "explained" else frozenset[str]()
-    return Account(**told, claim=claimed.sentence, accounted=proven)
+    proven = left if claimed.outcome == "explained" else frozenset[str]()
+    return Account(**told, claim=claimed.sentence.removesuffix(", and nothing else"), accounted=proven)
 
 
 def _together(kept: Sequence[Account], everything: frozenset[str]) -> list[Account]:
