@@ -255,6 +255,11 @@ TABLE: dict[str, list[Row]] = {
         ("formats: {quantisation: [mxfp4]}", folder, set()),
         ("formats: {quantisation: [none]}", folder, {(REFUSED, "quantisation-not-allowed")}),
         ("formats: {quantisation: [none]}", scout, set()),
+        (
+            "formats: {quantisation: [none]}",
+            lambda: with_licences(model_type=None, properties={}),
+            {(MISSING, "quantisation-unknown")},
+        ),
     ],
     "formats.pickles": [
         ("formats: {pickles: refuse}", folder, set()),
