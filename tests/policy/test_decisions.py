@@ -75,6 +75,7 @@ def named(*declared: str) -> Case:
 
 
 REFUSED, MISSING = "refuse", "missing"
+UNLISTED = (MISSING, "licence-unknown")
 
 TABLE: dict[str, list[Row]] = {
     "require.signature": [
@@ -160,6 +161,10 @@ TABLE: dict[str, list[Row]] = {
         ("licences: {deny: [GPL-2.0-only]}", lambda: named("GPL-2.0-only WITH Classpath-exception-2.0"),
          {(REFUSED, "licence-not-allowed")}),
         ("licences: {deny: [MIT]}", lambda: named("MIT OR Apache-2.0"), set()),
+        ("licences: {deny: [MIT]}", lambda: named("MIT AND ((("), {(REFUSED, "licence-not-allowed"), UNLISTED}),
+        ("licences: {deny: [MIT]}", lambda: named("house terms"), {UNLISTED}),
+        ("licences: {deny: [MIT]}", lambda: named("Zlib OR house-terms"), {UNLISTED}),
+        ("licences: {deny: [MIT], unknown: allow}", lambda: named("house terms"), set()),
     ],
     "licences.allow_restrictions": [
         ("licences: {allow_restrictions: [attribution, patent-termination], unknown: allow}", folder, set()),
