@@ -165,6 +165,8 @@ TABLE: dict[str, list[Row]] = {
         ("licences: {deny: [MIT]}", lambda: named("house terms"), {UNLISTED}),
         ("licences: {deny: [MIT]}", lambda: named("Zlib OR house-terms"), {UNLISTED}),
         ("licences: {deny: [MIT], unknown: allow}", lambda: named("house terms"), set()),
+        ("licences: {deny: [], forbid_restrictions: []}", lambda: named("house terms"), set()),
+        ("licences: {allow_restrictions: []}", lambda: named("house terms"), {UNLISTED}),
     ],
     "licences.allow_restrictions": [
         ("licences: {allow_restrictions: [attribution, patent-termination], unknown: allow}", folder, set()),

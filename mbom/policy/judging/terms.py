@@ -33,7 +33,7 @@ def judge(case: Case, settings: Settings) -> Iterator[Reason]:
             place=settings.place(TEXT),
         )
     yield from _unknown(told, settings)
-    if settings.word("licences.disagreement") == REFUSE and (settings.has(ALLOW) or settings.has(DENY)):
+    if settings.word("licences.disagreement") == REFUSE and (_asks(settings, ALLOW) or _asks(settings, DENY)):
         for finding in case.dossier.inventory.findings:
             if finding.id in DISAGREEING:
                 yield Reason(
@@ -98,7 +98,7 @@ def _restricted(item: DescribedRestriction, place: Place) -> Reason:
 
 def _unknown(told: Description, settings: Settings) -> Iterator[Reason]:
     """Yield what nobody knows of the terms, where any key asks for them."""
-    asked = [path for path in (ALLOW, DENY, ALLOWED_KINDS, FORBIDDEN_KINDS) if settings.has(path)]
+    asked = [path for path in (ALLOW, DENY, ALLOWED_KINDS, FORBIDDEN_KINDS) if _asks(settings, path)]
     if settings.word("licences.unknown") != REFUSE or not asked:
         return
     place = settings.place("licences.unknown") if "licences.unknown" in settings.given else settings.place(asked[0])
@@ -109,6 +109,12 @@ def _unknown(told: Description, settings: Settings) -> Iterator[Reason]:
                 yield _not_known(f"the card declares {declared}, which is no licence that anybody lists", place)
     if ALLOWED_KINDS in asked or FORBIDDEN_KINDS in asked:
         yield from _unknown_restrictions(told, settings.words(ALLOW) or (), place)
+
+
+def _asks(settings: Settings, path: str) -> bool:
+    """Tell whether a list asks for anything: an empty one allows nothing, or forbids nothing."""
+    words = settings.words(path)
+    return bool(words) or (words is not None and path in (ALLOW, ALLOWED_KINDS))
 
 
 def _unknown_texts(told: Description, place: Place) -> Iterator[Reason]:
