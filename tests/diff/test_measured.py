@@ -58,14 +58,6 @@ def test_without_the_engine_values_are_not_read_and_the_note_says_what_helps(
     assert second.startswith("other was not looked at as a parent")
 
 
-@pytest.fixture
-def compared() -> None:
-    """Skip where the comparison of weights is not installed."""
-    for module in ("mbom.diff.weights", "mbom.diff.apart", "mbom.diff.explain"):
-        pytest.importorskip(module)
-
-
-@pytest.mark.usefixtures("compared")
 def test_values_of_checkpoints_are_read(tmp_path: Path) -> None:
     old, new = joined(read_bundle(BUNDLE), read(CHECKPOINT)), read(flip(tmp_path))
     told = list[tuple[str, str]]()
@@ -79,7 +71,6 @@ def test_values_of_checkpoints_are_read(tmp_path: Path) -> None:
     assert [change.status for change in changes.tensors.changes] == ["changed"]
 
 
-@pytest.mark.usefixtures("compared")
 def test_values_of_bundles_are_estimated(tmp_path: Path) -> None:
     found = measured(*map(read_bundle, write_two(tmp_path)))
     assert found.weights is not None
