@@ -136,17 +136,16 @@ class _Sums:
 
     def add(self, before: Floats, after: Floats, sample: Sample | None) -> bool:
         """Take in a block of rows, (rows, columns) or (elements,), and return whether anything changed in it."""
-        # Two that are no numbers are the same; one is infinitely far from any number.
-        same = before == after
-        same |= (before != before) & (after != after)  # noqa: PLR0124 - what is no number is not itself
-        equal = int(np.count_nonzero(same))
-        self.equal += equal
-        self.norm += _squares(before)
-        if equal == before.size:
-            return False
         with np.errstate(invalid="ignore", over="ignore"):
-            change = np.where(same, 0.0, after - before)
-            change[np.isnan(change)] = math.inf
+            change = after - before
+        self.norm += _squares(before)
+        # Neighbours differ by a number other than zero, so that equal elements are those without a difference.
+        if not math.isfinite(_squares(change)):
+            change = _infinite(before, after, change)
+        different = int(np.count_nonzero(change))
+        self.equal += before.size - different
+        if different == 0:
+            return False
         self.change += _squares(change)
         self.largest = max(self.largest, float(change.max()), -float(change.min()))
         if sample is not None:
@@ -189,6 +188,13 @@ def _experts(old: Values, new: Values, weight: Weight, other: Weight, sums: _Sum
             if sample is not None:
                 sums.ranks.append(sample.rank(other.dtype))
             yield index
+
+
+def _infinite(before: Floats, after: Floats, change: Floats) -> Floats:
+    """Return a change where two that are no numbers are the same, and one is infinitely far from any number."""
+    same = (before == after) | (np.isnan(before) & np.isnan(after))
+    found: Floats = np.where(same, 0.0, np.where(np.isnan(change), math.inf, change))
+    return found
 
 
 def _squares(values: Floats) -> float:
