@@ -18,7 +18,7 @@ LEVELS = [
     {"attestation", "bom", "bundle", "engine", "verdict"},
     {"dossier"},
     {"attest", "bases", "measure", "verify"},
-    {"diff"},
+    {"diff", "lockfile"},
     {"policy"},
     {"cli"},
     {"__main__"},

@@ -10,6 +10,7 @@ from mbom.signing.keys import CURVES, PublicKey
 from mbom.signing.manifest import Manifest
 from mbom.signing.oms import OmsManifest
 from mbom.signing.pkcs11uri import TokenKey
+from mbom.signing.signatory import Signatory
 from mbom.signing.signer import KeySigner, LocalSigner, Signer, Stamp
 from mbom.signing.statement import Statement, Subject
 from mbom.signing.timestamp import TimestampAuthority
@@ -28,6 +29,7 @@ __all__ = [
     "OmsManifest",
     "PublicKey",
     "Seen",
+    "Signatory",
     "Signer",
     "Stamp",
     "Statement",

@@ -91,6 +91,11 @@ class CertificateVerifier:
         return cls([item for path in paths for item in load_certificates(path)], identity=identity, legacy=legacy)
 
     @property
+    def name(self) -> str:
+        """The name that a signer's certificate must have."""
+        return self._name
+
+    @property
     def identity(self) -> str:
         """The name and the roots, such as ``release@example.com, certified under CN=Example Root``."""
         roots = [_called(root) for root in self._roots]
