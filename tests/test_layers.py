@@ -20,6 +20,7 @@ LEVELS = [
     {"attest", "bases", "measure", "verify"},
     {"diff", "lockfile"},
     {"policy"},
+    {"gate"},
     {"cli"},
     {"__main__"},
 ]

@@ -25,7 +25,7 @@ ANSWER_LIMIT = 64 << 20  # bytes; a listing takes about 100 for a file, and no b
 REF_LIMIT = 1024  # characters
 
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_LFS = b"version https://git-lfs.github.com/spec/v1\n"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 
 # Given before every command. A repository hidden in a folder of a commit must not be taken for the one that was meant,
 # and nothing may start a program or open a connection.
@@ -118,7 +118,7 @@ class Repository:
         self._check_file(entry, limit)
         with Objects(self._git, self.root) as objects:
             data = objects.read(entry)
-        if data.startswith(_LFS):
+        if data.startswith(LFS_POINTER):
             raise FormatError(f"{path} in commit {commit[:12]} is kept by Git LFS, of which a commit holds a pointer")
         return data
 
@@ -207,7 +207,7 @@ def _entry(record: bytes) -> TreeEntry:
 
 
 def _written(path: Path, data: bytes) -> Path | None:
-    if data.startswith(_LFS):
+    if data.startswith(LFS_POINTER):
         return None
     path.write_bytes(data)
     return path

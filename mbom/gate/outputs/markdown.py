@@ -1,0 +1,138 @@
+"""The review as GitHub's Markdown: for the summary of a job and for a comment, short enough for either.
+
+Words that Markdown or GitHub would react to become code spans, in which neither knows links, HTML, mentions, numbers
+of issues or emphasis; all others are plain words. So a sentence reads as one, and no name of a model acts.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from mbom.bom.coverage.markdown import code
+from mbom.diff.changes import Changes
+from mbom.gate.gated import Gated, Review
+from mbom.gate.outputs import telling
+from mbom.gate.outputs.differences import differences
+from mbom.policy.decision import Outcome, Reason
+from mbom.printable import printable
+
+SUMMARY_LIMIT = 1000 << 10  # bytes; a step's summary has at most 1 MiB, and other steps of the job write there too
+COMMENT_LIMIT = 60_000  # bytes; a comment has at most 65,536 characters, and its marker needs some
+REASONS_LIMIT = 40  # of one model; more are counted
+LINES_LIMIT = 60  # of the differences of one model; more are counted
+SENTENCE_LIMIT = 1200  # characters
+
+_MARKS = {"refused": "❌", "incomplete": "⚠️", "allowed": "✅"}
+_HEADS: dict[Outcome, str] = {
+    "refuse": "Refused because",
+    "missing": "Refused because something is not known",
+    "waived": "Waived",
+    "note": "To know",
+}
+
+# A word that neither Markdown nor GitHub makes anything of: letters and digits, with dashes, dots and slashes inside,
+# quotes and brackets around it, and a mark of the sentence behind it.
+_WORD = re.compile(r"""["'(„“”]{0,2}[^\W_](?:[^\W_]|[-.,'’/%+](?=[^\W_]))*["'),.;:?!%…“”]{0,3}""")
+_ALONE = frozenset({"→", "·", "–", "…", "/", "="})
+_NUMBERED = re.compile(r"\d+[.)]")
+_LINK = re.compile(r"www\.|https?:|ftp:", re.IGNORECASE)
+_MARK = re.compile(r"GH-\d+|[0-9a-f]{7,64}", re.IGNORECASE)
+
+
+def markdown(review: Review, *, limit: int = SUMMARY_LIMIT, heading: str = "##") -> str:
+    """Return the review, of at most ``limit`` bytes of UTF-8; models that have no room are counted."""
+    parts = [f"{heading} {_MARKS[review.outcome]} {prose(review.sentence)}", *_preface(review)]
+    closing = _closing(review)
+    room = limit - 400 - sum(len(part.encode()) + 2 for part in (*parts, *closing))
+    for number, item in enumerate(review.gated):
+        section = _section(item, f"{heading}#")
+        if len(section.encode()) + 2 > room:
+            section = _short(item, f"{heading}#")
+        if len(section.encode()) + 2 > room:
+            left = len(review.gated) - number
+            parts.append(f"**{left} more {'model has' if left == 1 else 'models have'} no room here;** `mbom gate` lists all.")
+            break
+        room -= len(section.encode()) + 2
+        parts.append(section)
+    return "\n\n".join((*parts, *closing)) + "\n"
+
+
+def _preface(review: Review) -> Iterator[str]:
+    compared = f"{prose(review.old)} → {prose(review.new)}" if review.old is not None else prose(review.new)
+    yield f"{compared} · {prose(telling.judged(review))}"
+    for note in review.notes:
+        yield f"> {prose(note)}"
+
+
+def _closing(review: Review) -> list[str]:
+    return [f"{review.unchanged} unchanged, not judged again."] if review.unchanged else []
+
+
+def _short(item: Gated, heading: str) -> str:
+    return f"{heading} {_MARKS[item.decision.outcome]} {code(item.model)} {telling.kinds(item)}: {item.decision.outcome}"
+
+
+def _section(item: Gated, heading: str) -> str:
+    blocks = [_short(item, heading), prose(telling.revisions(item))]
+    if item.case is not None and item.case.signer is not None:
+        blocks.append(f"Signed by {code(item.case.signer)}.")
+    if item.decision.could_not_check is not None:
+        blocks.append(f"**Could not be checked:** {prose(item.decision.could_not_check)}")
+    reasons = telling.told(item)
+    for outcome in telling.ORDER:
+        listed = [reason for reason in reasons if reason.outcome == outcome]
+        if listed:
+            blocks.append(f"**{_HEADS[outcome]}:**")
+            blocks.append("\n".join(_items(listed)))
+    if telling.untold(item):
+        blocks.append(f"{telling.untold(item)} that the model before had too.")
+    if item.changes is not None:
+        blocks.append(_differences(item.changes))
+    return "\n\n".join(blocks)
+
+
+def _items(reasons: Sequence[Reason]) -> Iterator[str]:
+    for reason in reasons[:REASONS_LIMIT]:
+        rule = f", {code(telling.where(reason))}" if reason.place is not None else ""
+        yield f"- {prose(reason.sentence + telling.waived(reason))} ({code(reason.id)}{rule})"
+        if reason.action and reason.refuses:
+            yield f"  - **What to do:** {prose(reason.action)}"
+    if len(reasons) > REASONS_LIMIT:
+        yield f"- and {len(reasons) - REASONS_LIMIT} more"
+
+
+def _differences(found: Changes) -> str:
+    lines = differences(found)
+    if not lines:
+        return "Nothing differs from the model before."
+    told = [f"- {prose(line)}" for line in lines[:LINES_LIMIT]]
+    if len(lines) > LINES_LIMIT:
+        told.append(f"- and {len(lines) - LINES_LIMIT} more; `mbom diff` lists all")
+    return "\n".join(("<details open><summary>What changed</summary>", "", *told, "", "</details>"))
+
+
+def prose(said: str) -> str:
+    """Return hostile text as one line of Markdown that means nothing but itself."""
+    shown = printable(said)
+    shown = shown if len(shown) <= SENTENCE_LIMIT else f"{shown[: SENTENCE_LIMIT - 1]}…"
+    words = [word for word in shown.split(" ") if word]
+    return " ".join(_word(word, first=not at) for at, word in enumerate(words))
+
+
+def _word(word: str, *, first: bool) -> str:
+    if word in _ALONE and not first:
+        return word
+    plain = _WORD.fullmatch(word) is not None and not (first and _NUMBERED.match(word))
+    if plain and _LINK.search(word) is None and (_MARK.search(word) is None or not _is_mark(word)):
+        return word
+    # Marks of the sentence stay outside, where that changes nothing.
+    body = word.rstrip(",.;:")
+    return code(body) + word[len(body) :] if body else code(word)
+
+
+def _is_mark(word: str) -> bool:
+    """Tell whether GitHub would make a link to an issue or a commit of a part of the word."""
+    return any(
+        _MARK.fullmatch(part) is not None and not part.isalpha() or part.upper().startswith("GH-")
+        for part in re.split(r"[^\w-]+", word)
+        if part
+    )
