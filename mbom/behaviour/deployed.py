@@ -124,17 +124,32 @@ def distance(top_ids: Integers, top_logprobs: Floats, logprobs: Floats, likelies
         logprobs: (N, T), what the other path gives the same tokens.
         likeliest: (N,), its likeliest token.
     """
-    before, after = np.exp(top_logprobs), np.exp(logprobs)
-    least = np.finfo(np.float64).eps  # what is left of one is known no better
-    rest, other = (np.maximum(1 - shares.sum(axis=1), 0) for shares in (before, after))
-    left = np.where(rest > 0, rest * np.log(np.maximum(rest, least) / np.maximum(other, least)), 0.0)
-    divergence = np.maximum((before * (top_logprobs - logprobs)).sum(axis=1) + left, 0.0)
+    divergence = divergences(top_logprobs, logprobs)
     return Distance(
         kl_mean=float(divergence.mean()),
         kl_largest=float(divergence.max()),
         top1_agreement=float((top_ids[:, 0] == likeliest).mean()),
         largest_difference=float(np.abs(top_logprobs - logprobs).max()),
     )
+
+
+def divergences(old: Floats, new: Floats, known: NDArray[np.bool_] | None = None) -> Floats:
+    """Return the Kullback-Leibler divergence at each position, in nats, over some tokens and one bucket for all others.
+
+    Args:
+        old: (N, T), log-probabilities of tokens.
+        new: (N, T), what the other distribution gives the same tokens.
+        known: (N, T), which of them count; the others fall into the bucket. All where it is None.
+    """
+    if known is not None:  # exp(-inf) is nothing, and so is nothing times the difference
+        old, new = np.where(known, old, -np.inf), np.where(known, new, -np.inf)
+    before, after = np.exp(old), np.exp(new)
+    least = np.finfo(np.float64).eps  # what is left of one is known no better
+    rest, other = (np.maximum(1 - shares.sum(axis=1), 0) for shares in (before, after))
+    left = np.where(rest > 0, rest * np.log(np.maximum(rest, least) / np.maximum(other, least)), 0.0)
+    ratios = np.subtract(old, new, out=np.zeros_like(old), where=before > 0)
+    found: Floats = np.maximum((before * ratios).sum(axis=1) + left, 0.0)
+    return found
 
 
 def is_finite(found: Distance) -> bool:

@@ -1,5 +1,56 @@
 """What changed between two models, from bundles alone, from checkpoints, or from a mix of both."""
 
-from mbom.diff.changes import Changes
+from collections.abc import Sequence
 
-__all__ = ["Changes"]
+from mbom.diff.behaviour import behaviour
+from mbom.diff.changes import Changes, Explanation, Weights
+from mbom.diff.facts import fields
+from mbom.diff.files import files, renamed
+from mbom.diff.findings import findings
+from mbom.diff.sides import side
+from mbom.diff.templates import templates
+from mbom.diff.tensors import tensors
+from mbom.diff.tokenizer import tokenizer
+from mbom.dossier import Dossier
+
+__all__ = ["Changes", "diff"]
+
+
+def diff(
+    old: Dossier,
+    new: Dossier,
+    *,
+    weights: Weights | None = None,
+    explanations: Sequence[Explanation] = (),
+    notes: Sequence[str] = (),
+) -> Changes:
+    """Return everything that differs between two models; nothing is read or verified.
+
+    Args:
+        old: what was.
+        new: what is.
+        weights: what a comparison of the values came to, see ``mbom.diff.weights``; None where nobody made one.
+        explanations: named reasons that hold.
+        notes: why values could not be compared, before the notes on everything else.
+    """
+    moved = renamed(old.inventory, new.inventory)
+    facts, unread = fields(old, new)
+    vocabulary, unknown = tokenizer(old, new)
+    prompts, unseen = templates(old, new)
+    answers, unasked = behaviour(old, new)
+    came, gone = findings(old.inventory, new.inventory, moved)
+    return Changes(
+        old=side(old),
+        new=side(new),
+        files=files(old.inventory, new.inventory),
+        tensors=tensors(old.inventory, new.inventory, moved, weights),
+        fields=facts,
+        tokenizer=vocabulary,
+        templates=prompts,
+        findings_new=came,
+        findings_gone=gone,
+        weights=weights,
+        explanations=tuple(explanations),
+        behaviour=answers,
+        notes=(*notes, *unread, *unknown, *unseen, *unasked),
+    )
