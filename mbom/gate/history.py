@@ -23,6 +23,7 @@ from mbom.source.names import check_name
 SECONDS = 120  # for one question to git; the slowest, a listing of a large tree on a cold disk, takes a few
 ANSWER_LIMIT = 64 << 20  # bytes; a listing takes about 100 for a file, and no bundle has more than 10,000
 REF_LIMIT = 1024  # characters
+PATHS_AT_ONCE = 100  # in one question; the arguments of a process have a limit, and a path at most 1,024 characters
 
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
@@ -106,6 +107,14 @@ class Repository:
                 return entry
         return None
 
+    def ids(self, commit: str, paths: Sequence[str]) -> dict[str, str]:
+        """Return the objects that lie at some paths, of those where something does."""
+        found: dict[str, str] = {}
+        for start in range(0, len(paths), PATHS_AT_ONCE):
+            asked = [inside(path) for path in paths[start : start + PATHS_AT_ONCE]]
+            found.update({entry.path: entry.id for entry in self._list(commit, "--", *asked) if entry.path in asked})
+        return found
+
     def read(self, commit: str, path: str, *, limit: int) -> bytes | None:
         """Return the content of a file; None where there is nothing.
 
@@ -146,9 +155,10 @@ class Repository:
         members = list(self._list(folder.id, "-r"))
         if len(members) > bundle.MEMBERS_LIMIT:
             raise FormatError(f"bundle: {folder.path} holds {len(members)} files, the limit is {bundle.MEMBERS_LIMIT}")
-        target.mkdir()
         for member in members:
             self._check_file(member, bundle.member_limit(member.path))
+        target.mkdir()
+        for member in members:
             place = target.joinpath(*PurePosixPath(member.path).parts)
             place.parent.mkdir(parents=True, exist_ok=True)
             if _written(place, objects.read(member)) is None:
