@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mbom.behaviour.compare import Comparison
+from mbom.signing import Signatory
 from mbom.strictjson import Json
 
 SCHEMA = "urn:mbom:verdict:v1"
@@ -89,9 +90,23 @@ class Checked:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict(Checked):
-    """Every check in the order of ``STEPS``, and the model that the signed statement names, where one was verified."""
+    """Every check in the order of ``STEPS``, and what they are about.
+
+    Attributes:
+        model: the model that the signed statement names, where one was verified.
+        bundle_digest: of exactly the bytes that were checked, see ``mbom.bundle.digest``, so that who reads the bundle
+            for another purpose can tell whether it was these; None where it could not be read.
+        signer: who signed the statement; None where no signature was verified.
+    """
 
     model: dict[str, Json] | None
+    bundle_digest: str | None = None
+    signer: Signatory | None = None
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """The steps that passed, in order."""
+        return tuple(check.id for check in self.checks if check.outcome == "PASS")
 
     def to_dict(self) -> dict[str, Json]:
         """Return the verdict as JSON, as ``schemas/verdict.schema.json`` describes it."""

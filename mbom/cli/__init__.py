@@ -16,6 +16,7 @@ from mbom.cli.compare import compare
 from mbom.cli.console import Display
 from mbom.cli.inspect import inspect
 from mbom.cli.keygen import keygen
+from mbom.cli.lock import lock
 from mbom.cli.measure import measure
 from mbom.cli.verify import verify
 from mbom.errors import MbomError
@@ -39,7 +40,7 @@ def cli() -> None:
     """
 
 
-for command in (attest, verify, measure, compare, inspect, bom, keygen):
+for command in (attest, verify, measure, compare, inspect, bom, lock, keygen):
     cli.add_command(command)
 
 

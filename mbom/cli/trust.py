@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -12,6 +12,7 @@ import click
 
 from mbom.cli import folders
 from mbom.cli.console import Display, shown
+from mbom.cli.gathering import Command, gathered
 from mbom.errors import KeyFileError, UsageError
 from mbom.signing import (
     CertificateVerifier,
@@ -34,8 +35,6 @@ PASSWORD_VARIABLE = "MBOM_KEY_PASSWORD"  # noqa: S105  # the name of a variable,
 PIN_VARIABLE = "MBOM_PKCS11_PIN"
 MODULE_VARIABLE = "MBOM_PKCS11_MODULE"
 _PATH = click.Path(path_type=Path)
-
-Command = Callable[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,18 +97,56 @@ _KEYLESS = (
 
 def keyless(command: Command) -> Command:
     """Add the options that say whose keyless signature is trusted, which the command takes as one: ``keyless``."""
+    names = tuple(Keyless.__dataclass_fields__)
+    return gathered(command, _KEYLESS, names, "keyless", lambda told: Keyless(**told))
 
-    def gathered(**values: object) -> None:
-        told: dict[str, Any] = {name: values.pop(name) for name in Keyless.__dataclass_fields__}
-        command(keyless=Keyless(**told), **values)
 
-    # What click keeps on the function: the options that stand below this one.
-    gathered.__dict__.update(vars(command))
-    gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
-    decorated: Command = gathered
-    for option in reversed(_KEYLESS):
-        decorated = option(decorated)
-    return decorated
+@dataclass(frozen=True, kw_only=True)
+class Trusted:
+    """What the options say of whose signature of a bundle is trusted; None or empty where one was not given."""
+
+    key: Path | None
+    certificate_chain: tuple[Path, ...]
+    certificate_identity: str | None
+    timestamp_authority: Path | None
+    keyless: Keyless
+
+    @property
+    def given(self) -> bool:
+        """Whether any of them was given."""
+        return bool(self.keyless.given()) or any(value for name, value in vars(self).items() if name != "keyless")
+
+    def verifier(self) -> Verifier:
+        """Return the verifier, as ``verifier``."""
+        return verifier(
+            self.key,
+            self.keyless,
+            authority=self.timestamp_authority,
+            chain=self.certificate_chain,
+            name=self.certificate_identity,
+        )
+
+
+_SIGNERS = (
+    click.option("--key", type=_PATH, metavar="FILE", help="The signer's public key in PEM. [default: your own]"),
+    click.option(
+        "--certificate-chain", type=_PATH, multiple=True, metavar="FILE", help="Trust these roots in place of a key."
+    ),
+    click.option("--certificate-identity", metavar="NAME", help="Demand this name of the signer's certificate."),
+    click.option(
+        "--timestamp-authority", type=_PATH, metavar="CHAIN", help="Demand timestamps of the authority of this chain."
+    ),
+)
+
+
+def signers(command: Command) -> Command:
+    """Add the options that say whose bundles are trusted, which the command takes as one: ``trusted``."""
+
+    def told(values: dict[str, Any]) -> Trusted:
+        return Trusted(keyless=Keyless(**{name: values.pop(name) for name in Keyless.__dataclass_fields__}), **values)
+
+    names = (*(name for name in Trusted.__dataclass_fields__ if name != "keyless"), *Keyless.__dataclass_fields__)
+    return gathered(command, (*_SIGNERS, *_KEYLESS), names, "trusted", told)
 
 
 def password() -> bytes:

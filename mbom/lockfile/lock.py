@@ -32,8 +32,8 @@ HEADER = (
 
 # What a line can be. Outside of strings, brackets open once, so that nothing nests.
 _STRING = r'"(?:[^"\\]|\\.)*+"'
-_FLAT = rf'(?:[^\[{{"]|{_STRING})*+'
-_LINE = re.compile(rf"#.*|\[\[model\]\]|[a-z_]+ = (?:[^\[{{].*|\[{_FLAT}|\{{{_FLAT})|")
+_FLAT = rf'(?:[^\[\]{{}}"]|{_STRING})*+'
+_LINE = re.compile(rf"#.*|\[\[model\]\]|[a-z_]+ = (?:[^\[{{].*|\[{_FLAT}\]|\{{{_FLAT}\}})|")
 _CONFLICT = re.compile(r"<{7}|={7}|>{7}|\|{7}")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from mbom import bundle
 from mbom.engine import Measure
 from mbom.errors import RefusedError, UnavailableError
 from mbom.inventory import ScanProgress
@@ -58,6 +59,8 @@ def verify(
     return Verdict(
         checks=tuple(replace(check, comparison=procedure.comparisons.get(check.id)) for check in checks),
         model=procedure.model(),
+        bundle_digest=bundle.digest(procedure.members) if procedure.members else None,
+        signer=procedure.signer,
     )
 
 

@@ -21,7 +21,7 @@ from mbom.errors import FormatError, RefusedError
 from mbom.facts import Facts, read_facts
 from mbom.inventory import FileRecord, Inventory, Scan, ScanProgress, scan
 from mbom.inventory.record import model_object
-from mbom.signing import Statement, Verifier, oms
+from mbom.signing import Signatory, Statement, Verifier, oms
 from mbom.source import Source
 from mbom.strictjson import Json
 from mbom.verify.asked import Challenge, Expectation
@@ -64,6 +64,7 @@ class Procedure:
         self.members: dict[str, bytes] = {}  # step 1
         self.statement: Statement | None = None  # step 2
         self.attestation: Attestation | None = None  # step 2
+        self.signer: Signatory | None = None  # step 2
         self.seen: datetime | None = None  # step 2: by when it was signed, if a witness says so
         self.evident: frozenset[str] = frozenset()  # step 3: members whose digest is the signed one
         self.inventory: Inventory | None = None  # step 4
@@ -112,6 +113,7 @@ class Procedure:
         self.attestation = attestation
         self.statement = statement
         self.seen = seen.time
+        self.signer = Signatory.of(statement, self.verifier)
         # Where several signers are trusted, the rest of a bundle must still be of the one who signed the attestation.
         self.verifier = self.verifier.narrowed(statement)
         if statement.witness is not None:
