@@ -14,6 +14,7 @@ from mbom.cli.attest import attest
 from mbom.cli.bom import bom
 from mbom.cli.compare import compare
 from mbom.cli.console import Display
+from mbom.cli.diff import diff
 from mbom.cli.inspect import inspect
 from mbom.cli.keygen import keygen
 from mbom.cli.lock import lock
@@ -40,7 +41,7 @@ def cli() -> None:
     """
 
 
-for command in (attest, verify, measure, compare, inspect, bom, lock, keygen):
+for command in (attest, verify, diff, measure, compare, inspect, bom, lock, keygen):
     cli.add_command(command)
 
 

@@ -12,6 +12,7 @@ from mbom.diff.templates import templates
 from mbom.diff.tensors import tensors
 from mbom.diff.tokenizer import tokenizer
 from mbom.dossier import Dossier
+from mbom.printable import printable
 
 __all__ = ["Changes", "diff"]
 
@@ -52,5 +53,5 @@ def diff(
         weights=weights,
         explanations=tuple(explanations),
         behaviour=answers,
-        notes=(*notes, *unread, *unknown, *unseen, *unasked),
+        notes=tuple(printable(note) for note in (*notes, *unread, *unknown, *unseen, *unasked)),
     )

@@ -355,6 +355,12 @@ class Changes:
         """Whether both are the same files: equal model digests."""
         return self.old.digest == self.new.digest
 
+    @property
+    def differs(self) -> bool:
+        """Whether there is anything to say: other files, or the same files of which different things are said."""
+        said = (self.fields, self.templates, self.findings_new, self.findings_gone)
+        return not self.identical or any(said) or (self.behaviour is not None and not self.behaviour.same)
+
     def to_dict(self) -> dict[str, Json]:
         """Return the changes as JSON, as ``schemas/diff.schema.json`` describes it; infinities are None."""
         told = _plain(self)

@@ -42,12 +42,12 @@ def flat(data: bytes, *, what: str, without: Sequence[tuple[str, ...]] = ()) -> 
 
 
 def _members(document: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
-    pending = [(_spelled(key), item) for key, item in reversed(document.items())]
+    pending = [(_spelled(key), item) for key, item in reversed([*document.items()])]
     while pending:
         name, item = pending.pop()
         if isinstance(item, dict) and item:
             prefix = bounded.name(name)  # so that a long one is not repeated for each of its members
-            pending.extend((f"{prefix}.{_spelled(key)}", inner) for key, inner in reversed(item.items()))
+            pending.extend((f"{prefix}.{_spelled(key)}", inner) for key, inner in reversed([*item.items()]))
         else:
             yield name, item
 

@@ -2,15 +2,16 @@
 
 from mbom.diff.changes import Side
 from mbom.dossier import Dossier
+from mbom.printable import printable
 
 
 def side(dossier: Dossier) -> Side:
     """Return one of the two models."""
     origin, attestation = dossier.inventory.origin, dossier.attestation
     return Side(
-        label=dossier.label,
+        label=printable(dossier.label),
         kind=dossier.kind,
-        name=dossier.name,
+        name=printable(dossier.name),
         repo=origin.repo,
         revision=origin.revision,
         digest=dossier.inventory.digest,

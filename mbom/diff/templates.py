@@ -50,7 +50,7 @@ def templates(old: Dossier, new: Dossier) -> tuple[tuple[TemplateChange, ...], t
             notes.append(f"chat template {label}: no line diff without the text; {_helps(unread, old, new)}")
         else:
             try:
-                lines, used = unified(one and one.text, other and other.text, budget=budget)
+                lines, used = unified(*(held.text if held else None for held in (one, other)), budget=budget)
                 budget -= used
             except FormatError as error:
                 notes.append(f"chat template {label}: {error}")

@@ -15,7 +15,12 @@ _TICKS = re.compile(r"`+")
 def code(text: str) -> str:
     """Return a text as a code span for a cell of a table."""
     # Readers disagree on whether a backslash before a bar escapes it, so no bar is written at all.
-    shown = plain(text)[:VALUE_LIMIT].replace("|", r"\x7c").strip()
+    return span(plain(text)[:VALUE_LIMIT].replace("|", r"\x7c"))
+
+
+def span(text: str) -> str:
+    """Return a text as a code span outside of tables."""
+    shown = plain(text)[:VALUE_LIMIT].strip()
     fence = "`" * (max((len(run) for run in _TICKS.findall(shown)), default=0) + 1)
     space = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{fence}{space}{shown}{space}{fence}"

@@ -1,0 +1,53 @@
+"""A diff in Markdown, fit for the summary of a pull request: whatever models are called, it stays a list of text."""
+
+import re
+
+from mbom.bom.coverage.markdown import span
+from mbom.diff.changes import Changes
+from mbom.diff.wording import Group, groups, headline, side
+from mbom.inventory.findings import plain
+
+SHOWN = 12  # lines of each section; a comment on a pull request has room for some 65,000 characters
+NOT_CHECKED = "Signatures were not checked; `mbom verify` does that."
+
+# What no reader of Markdown takes for anything but words; addresses and mentions need a dot, an @ or a slash.
+_WORDS = re.compile(r"(?!\d+[.)])[A-Za-z0-9][A-Za-z0-9 ,;:%()“”…±→-]*[A-Za-z0-9 ,;:%()“”…±.]")
+_TICKS = re.compile(r"`+")
+
+
+def markdown(changes: Changes, *, shown: int = SHOWN, heading: str = "##") -> str:
+    """Return the changes as Markdown.
+
+    Args:
+        changes: what differs.
+        shown: how many lines of each section are written.
+        heading: what the title begins with.
+    """
+    told = [
+        f"{heading} {headline(changes)}",
+        f"- before: {text(side(changes.old))}\n- after: {text(side(changes.new))}",
+        *(_group(group, f"{heading}#") for group in groups(changes, shown=shown)),
+        NOT_CHECKED,
+    ]
+    return "\n\n".join(told) + "\n"
+
+
+def text(line: str) -> str:
+    """Return a sentence as it is where it holds nothing but words, else as a code span."""
+    return line if _WORDS.fullmatch(line) else span(line)
+
+
+def _group(group: Group, heading: str) -> str:
+    lines = [f"- {text(line)}" for line in group.lines]
+    if group.more:
+        lines.append(f"- and {group.more:,} more")
+    text_lines = (*group.text, *([f"… {group.text_more:,} more lines"] if group.text_more else []))
+    block = f"\n\n{fenced(text_lines)}" if text_lines else ""
+    return f"{heading} {group.title}\n\n" + "\n".join(lines) + block
+
+
+def fenced(lines: tuple[str, ...]) -> str:
+    """Return the lines of a diff as a block of code that nothing in them can end."""
+    held = "\n".join(plain(line) for line in lines)
+    fence = "`" * max(3, 1 + max((len(run) for run in _TICKS.findall(held)), default=0))
+    return f"{fence}diff\n{held}\n{fence}"
