@@ -2,21 +2,38 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from mbom import bundle
-from mbom.attestation import PREDICATE_TYPE
 from mbom.dossier import Dossier, read_bundle
 from mbom.errors import FormatError, StorageError
 from mbom.gate.history import LFS_POINTER
 from mbom.gate.reasons import reason
 from mbom.lockfile import Entry
+from mbom.lockfile.locking import facts_of
 from mbom.policy.decision import Reason
 from mbom.signing import Signatory, Verifier
 from mbom.verdict import Verdict
 from mbom.verify import verify
 
+ATTEST_AGAIN = "Attest the model again, and lock that bundle."
 RELOCK = "Lock it again from the bundle that you mean: `mbom lock update {name}`; if nobody here changed it, ask who did."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trusted:
+    """Somebody whose signature of a model counts.
+
+    Attributes:
+        verifier: checks it.
+        logged: whether what verifies has an entry in a transparency log.
+        timed: whether somebody vouches for the time of what verifies.
+    """
+
+    verifier: Verifier
+    logged: bool
+    timed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +43,21 @@ class Evidence:
     Attributes:
         dossier: what it says; None where it cannot be read.
         verdict: of its verification; None where nobody is trusted, or it cannot be read.
-        signatory: whose signature was verified, and ``signer`` the same in the words of the verifier.
+        by: under whom its signature holds; None where it does not.
+        seen: by when the signature was there; None where nobody vouches for that.
         reasons: what speaks against it, whatever the policy says.
         could_not_check: why a question is open; None where none is.
     """
 
     dossier: Dossier | None = None
     verdict: Verdict | None = None
-    signatory: Signatory | None = None
-    signer: str | None = None
+    by: Trusted | None = None
+    seen: datetime | None = None
     reasons: tuple[Reason, ...] = ()
     could_not_check: str | None = None
 
 
-def examine(path: Path, *, label: str, trusted: Sequence[Verifier]) -> Evidence:
+def examine(path: Path, *, label: str, trusted: Sequence[Trusted]) -> Evidence:
     """Read a bundle, and verify it under whoever is trusted; the first who verifies it counts.
 
     Args:
@@ -51,22 +69,19 @@ def examine(path: Path, *, label: str, trusted: Sequence[Verifier]) -> Evidence:
         dossier = replace(read_bundle(path), label=label)
     except FormatError as error:
         told = str(error).replace(str(path), label)
-        return Evidence(reasons=(reason("bundle-malformed", told, "Attest the model again, and lock that bundle."),))
+        return Evidence(reasons=(reason("bundle-malformed", told, ATTEST_AGAIN),))
     except StorageError as error:
         return Evidence(could_not_check=str(error).replace(str(path), label))
     if not trusted:
         return Evidence(dossier=dossier)
-    tried = [(verifier, verify(path, verifier=verifier)) for verifier in trusted]
-    verifier, verdict = min(tried, key=lambda item: ("verified", "incomplete", "refused").index(item[1].outcome))
-    return _judged(dossier, verifier, verdict, path, label)
+    tried = [(one, verify(path, verifier=one.verifier)) for one in trusted]
+    by, verdict = min(tried, key=lambda item: ("verified", "incomplete", "refused").index(item[1].outcome))
+    return _judged(dossier, by, verdict, path, label)
 
 
-def _judged(dossier: Dossier, verifier: Verifier, verdict: Verdict, path: Path, label: str) -> Evidence:
-    outcomes = {check.id: check for check in verdict.checks}
-    signatory, signer = None, None
-    if outcomes["signature"].outcome == "PASS":
-        signed = verifier.verify_statement(bundle.read(path)[bundle.ATTESTATION], predicate_type=PREDICATE_TYPE)
-        signatory, signer = Signatory.of(signed, verifier), outcomes["signature"].detail
+def _judged(dossier: Dossier, by: Trusted, verdict: Verdict, path: Path, label: str) -> Evidence:
+    if verdict.bundle_digest not in (None, dossier.bundle_digest):
+        return Evidence(could_not_check=f"{label} changed while it was checked; try again")
     failed = tuple(
         reason(
             "verification-failed",
@@ -76,18 +91,19 @@ def _judged(dossier: Dossier, verifier: Verifier, verdict: Verdict, path: Path, 
         for check in verdict.checks
         if check.outcome == "FAIL"
     )
-    open_ = next((check for check in verdict.checks if check.outcome == "SKIP" and check.asked), None)
+    holds = any(check.id == "signature" and check.outcome == "PASS" for check in verdict.checks)
+    unclear = next((check for check in verdict.checks if check.outcome == "SKIP" and check.asked), None)
     return Evidence(
         dossier=dossier,
         verdict=verdict,
-        signatory=signatory,
-        signer=signer,
+        by=by if holds else None,
+        seen=by.verifier.seen(bundle.read(path)[bundle.ATTESTATION]).time if holds else None,
         reasons=failed,
-        could_not_check=f"{label}: {open_.id}: {open_.detail}" if open_ is not None and not failed else None,
+        could_not_check=f"{label}: {unclear.id}: {unclear.detail}" if unclear is not None and not failed else None,
     )
 
 
-def locked(entry: Entry, path: Path, *, trusted: Sequence[Verifier]) -> Evidence:
+def locked(entry: Entry, path: Path, *, trusted: Sequence[Trusted]) -> Evidence:
     """Examine the bundle of an entry, and refuse it where the lock file says something else of it."""
     found = examine(path, label=entry.bundle, trusted=trusted)
     if found.dossier is None or found.dossier.bundle_digest != entry.bundle_digest:
@@ -96,7 +112,12 @@ def locked(entry: Entry, path: Path, *, trusted: Sequence[Verifier]) -> Evidence
             return Evidence(could_not_check=pointer)
     if found.dossier is None:
         return found
-    return replace(found, reasons=(*_differences(entry, found.dossier, found.signatory), *found.reasons))
+    signer = found.verdict.signer if found.verdict is not None else None
+    try:
+        differing = tuple(_differences(entry, found.dossier, signer))
+    except FormatError as error:  # what it says could not even stand in a lock file
+        differing = (reason("bundle-malformed", f"{entry.bundle}: {error}", ATTEST_AGAIN),)
+    return replace(found, reasons=(*differing, *found.reasons))
 
 
 def pointed(path: Path) -> str | None:
@@ -111,30 +132,26 @@ def pointed(path: Path) -> str | None:
     return f"{held} of the bundle is a pointer of Git LFS; fetch it: `git lfs pull`, or give actions/checkout lfs: true"
 
 
-def _differences(entry: Entry, dossier: Dossier, signatory: Signatory | None) -> Iterator[Reason]:
+def _differences(entry: Entry, dossier: Dossier, signer: Signatory | None) -> Iterator[Reason]:
     relock = RELOCK.format(name=entry.name)
-    inventory, described = dossier.inventory, dossier.described
     if dossier.bundle_digest != entry.bundle_digest:
         sentence = f"the bundle at {entry.bundle} has the digest {dossier.bundle_digest}, locked {entry.bundle_digest}"
         yield reason("lock-digest-differs", sentence, relock)
-    if inventory.digest != entry.digest:
-        sentence = f"the bundle is of the model {inventory.digest}, locked {entry.digest}"
-        yield reason("lock-model-differs", sentence, relock)
-    origin = inventory.origin
-    if (origin.repo, origin.revision) != (entry.repo, entry.revision):
-        found = f"{origin.repo}@{origin.revision}" if origin.repo is not None else f"the folder {origin.name}"
-        yield reason("lock-revision-differs", f"the bundle is of {found}, locked {entry.source}", relock)
-    if signatory is not None and signatory != entry.signer:
-        sentence = f"the bundle is signed by {signatory}, locked {entry.signer}"
-        yield reason("lock-signer-differs", sentence, relock)
-    licences = tuple(sorted(set(described.licences_declared)))
-    if licences != entry.licence:
-        sentence = f"the BOM declares {_listed(licences)}, locked {_listed(entry.licence)}"
-        yield reason("lock-licence-differs", sentence, relock)
-    restrictions = tuple(sorted({restriction.kind for restriction in described.restrictions}))
-    if restrictions != entry.restrictions:
-        sentence = f"the BOM states the restrictions {_listed(restrictions)}, locked {_listed(entry.restrictions)}"
-        yield reason("lock-licence-differs", sentence, relock)
+    found = facts_of(dossier)
+    if found.digest != entry.digest:
+        yield reason("lock-model-differs", f"the bundle is of the model {found.digest}, locked {entry.digest}", relock)
+    if (found.repo, found.revision) != (entry.repo, entry.revision):
+        told = f"{found.repo}@{found.revision}" if found.repo is not None else "a folder"
+        yield reason("lock-revision-differs", f"the bundle is of {told}, locked {entry.source}", relock)
+    if signer is not None and signer != entry.signer:
+        yield reason("lock-signer-differs", f"the bundle is signed by {signer}, locked {entry.signer}", relock)
+    for what, there, written in (
+        ("licences", found.licence, entry.licence),
+        ("restrictions", found.restrictions, entry.restrictions),
+    ):
+        if there != written:
+            sentence = f"the {what} are {_listed(there)} as the BOM says, locked {_listed(written)}"
+            yield reason("lock-licence-differs", sentence, relock)
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from mbom.errors import SourceError
-from mbom.gate import Find, Side
+from mbom.gate.locks import Find, Side
 from mbom.gate.gated import PolicySource
 from mbom.gate.history import Repository
 from mbom.lockfile import Entry, Lock, located

@@ -5,8 +5,8 @@ of that is left to act.
 """
 
 from mbom.gate.outputs.annotations import annotations
-from mbom.gate.outputs.markdown import COMMENT_LIMIT, SUMMARY_LIMIT, markdown
+from mbom.gate.outputs.markdown import markdown
 from mbom.gate.outputs.sarif import sarif
 from mbom.gate.outputs.table import Line, table
 
-__all__ = ["COMMENT_LIMIT", "SUMMARY_LIMIT", "Line", "annotations", "markdown", "sarif", "table"]
+__all__ = ["Line", "annotations", "markdown", "sarif", "table"]

@@ -7,18 +7,20 @@ of issues or emphasis; all others are plain words. So a sentence reads as one, a
 import re
 from collections.abc import Iterator, Sequence
 
-from mbom.bom.coverage.markdown import code
+from mbom.bom.coverage.markdown import span as code
 from mbom.diff.changes import Changes
+from mbom.diff.markdown import fenced
+from mbom.diff.wording import Group, groups, headline
 from mbom.gate.gated import Gated, Review
 from mbom.gate.outputs import telling
-from mbom.gate.outputs.differences import differences
 from mbom.policy.decision import Outcome, Reason
 from mbom.printable import printable
 
-SUMMARY_LIMIT = 1000 << 10  # bytes; a step's summary has at most 1 MiB, and other steps of the job write there too
-COMMENT_LIMIT = 60_000  # bytes; a comment has at most 65,536 characters, and its marker needs some
+# Bytes; a comment has at most 65,536 characters, and its marker needs some. The summary of a step, which has room for
+# 1 MiB, is the same text: nobody reads more.
+LIMIT = 60_000
 REASONS_LIMIT = 40  # of one model; more are counted
-LINES_LIMIT = 60  # of the differences of one model; more are counted
+LINES_LIMIT = 12  # of each section of the differences of one model; more are counted
 SENTENCE_LIMIT = 1200  # characters
 
 _MARKS = {"refused": "❌", "incomplete": "⚠️", "allowed": "✅"}
@@ -38,7 +40,7 @@ _LINK = re.compile(r"www\.|https?:|ftp:", re.IGNORECASE)
 _MARK = re.compile(r"GH-\d+|[0-9a-f]{7,64}", re.IGNORECASE)
 
 
-def markdown(review: Review, *, limit: int = SUMMARY_LIMIT, heading: str = "##") -> str:
+def markdown(review: Review, *, limit: int = LIMIT, heading: str = "##") -> str:
     """Return the review, of at most ``limit`` bytes of UTF-8; models that have no room are counted."""
     parts = [f"{heading} {_MARKS[review.outcome]} {prose(review.sentence)}", *_preface(review)]
     closing = _closing(review)
@@ -101,13 +103,21 @@ def _items(reasons: Sequence[Reason]) -> Iterator[str]:
 
 
 def _differences(found: Changes) -> str:
-    lines = differences(found)
-    if not lines:
-        return "Nothing differs from the model before."
-    told = [f"- {prose(line)}" for line in lines[:LINES_LIMIT]]
-    if len(lines) > LINES_LIMIT:
-        told.append(f"- and {len(lines) - LINES_LIMIT} more; `mbom diff` lists all")
-    return "\n".join(("<details open><summary>What changed</summary>", "", *told, "", "</details>"))
+    blocks = [f"**{prose(headline(found))}**", *(_group(group) for group in groups(found, shown=LINES_LIMIT))]
+    return "
+
+".join(("<details open><summary>What changed</summary>", *blocks, "</details>"))
+
+
+def _group(group: Group) -> str:
+    lines = [f"- {prose(line)}" for line in group.lines]
+    if group.more:
+        lines.append(f"- and {group.more:,} more")
+    text = (*group.text, *([f"… {group.text_more:,} more lines"] if group.text_more else []))
+    return "
+
+".join((f"{group.title}:", "
+".join(lines), *([fenced(text)] if text else [])))
 
 
 def prose(said: str) -> str:

@@ -13,8 +13,7 @@ from urllib.parse import quote
 from mbom import __version__, strictjson
 from mbom.gate.gated import Gated, Review
 from mbom.gate.outputs import telling
-from mbom.gate.reasons import MEANINGS
-from mbom.inventory.findings import KINDS
+from mbom.gate.reasons import meaning
 from mbom.policy.decision import Place, Reason
 from mbom.printable import printable
 from mbom.strictjson import Json
@@ -26,6 +25,7 @@ TEXT_LIMIT = 4000  # characters of a message
 LIMIT = 5000  # results: what GitHub shows of a run
 
 _LEVELS = {"refuse": "error", "missing": "error", "waived": "note"}
+_COULD_NOT = "Something that was asked for could not be checked."
 _TRY_AGAIN = "Make the evidence available, and try again."
 
 
@@ -73,30 +73,19 @@ def _reasons(item: Gated) -> Iterator[Reason]:
 
 
 def _rule(kind: str, reasons: Sequence[Reason]) -> Json:
-    meaning = meaning_of(kind)
+    told = _COULD_NOT if kind == telling.COULD_NOT_CHECK else meaning(kind)
     actions = sorted({reason.action for reason in reasons if reason.action})
     # Only one action is help on the rule; several are of single models, and stand in their messages.
-    advice = f"{meaning} {text(actions[0])}" if len(actions) == 1 else meaning
+    advice = f"{told} {text(actions[0])}" if len(actions) == 1 else told
     return {
         "id": kind,
-        "shortDescription": {"text": meaning},
-        "fullDescription": {"text": meaning},
+        "shortDescription": {"text": told},
+        "fullDescription": {"text": told},
         "help": {"text": advice},
         "helpUri": f"{SITE}#gate",
         "defaultConfiguration": {"level": "error"},
         "properties": {"tags": ["supply-chain", "model"]},
     }
-
-
-def meaning_of(kind: str) -> str:
-    """Return what a reason's id means: one of the gate, of a finding, or of a rule of the policy."""
-    if kind in MEANINGS:
-        return MEANINGS[kind]
-    if kind in KINDS:
-        return KINDS[kind].meaning
-    if kind == telling.COULD_NOT_CHECK:
-        return "Something that was asked for could not be checked."
-    return f"The policy's rule {text(kind)} does not hold."
 
 
 def _result(item: Gated, reason: Reason, review: Review, rule: int, number: int) -> Json:
