@@ -16,7 +16,7 @@ LEVELS = [
     {"inventory", "zipbundle"},
     {"ancestry", "facts"},
     {"attestation", "bom", "bundle", "engine", "verdict"},
-    {"dossier"},
+    {"cel", "dossier"},
     {"attest", "bases", "measure", "verify"},
     {"diff", "lockfile"},
     {"policy"},
@@ -28,6 +28,7 @@ LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 
 # Third-party packages that one part alone may import.
 HOME = {
+    "cel_expr_python": "cel",
     "click": "cli",
     "cryptography": "signing",
     "cyclonedx": "bom",
@@ -35,6 +36,7 @@ HOME = {
     "huggingface_hub": "source",
     "jsonschema_rs": "bom",
     "jinja2": "engine",
+    "license_expression": "policy",
     "pkcs11": "signing",
     "rfc3161_client": "signing",
     "rich": "cli",

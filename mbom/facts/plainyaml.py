@@ -4,7 +4,9 @@ There are no tags, anchors, aliases or types, so that no document can expand, ca
 into a false. Every value is text or null.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 import yaml
 
@@ -19,6 +21,37 @@ _NULLS = ("", "~", "null", "Null", "NULL")
 Value = str | None | list["Value"] | dict[str, "Value"]
 
 
+class _Mark(Protocol):
+    """What both parsers of PyYAML give as a place, from 0."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A value with its place in the document.
+
+    Attributes:
+        line: of its first character, from 1.
+        column: of its first character, from 1.
+        value: text as it is spelt, a list, or a mapping.
+        plain: whether it is text without quotes, which readers may take for something else than text.
+        keys: the places of the keys of a mapping.
+    """
+
+    line: int
+    column: int
+    value: "str | list[Node] | dict[str, Node]"
+    plain: bool = False
+    keys: "Mapping[str, tuple[int, int]] | None" = None
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it is nothing, in one of YAML's spellings."""
+        return self.plain and self.value in _NULLS
+
+
 def parse(text: str, *, what: str) -> tuple[Value, dict[str, int]]:
     """Parse one YAML document into texts, lists and mappings, with the line of each of its outermost keys, from 0.
 
@@ -29,56 +62,102 @@ def parse(text: str, *, what: str) -> tuple[Value, dict[str, int]]:
     Raises:
         FormatError: on malformed YAML, a tag, anchor or alias, a key that is no text or occurs twice, or a limit.
     """
-    try:
-        events = _content(yaml.parse(text, Loader=yaml.SafeLoader), what)
-        first = next(events, None)
-        lines: dict[str, int] = {}
-        value = None if first is None else _node(first, events, what, depth=0, lines=lines)
-        if next(events, None) is not None:
-            raise FormatError(f"{what} holds a second YAML document")
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        line = f" at line {place.line + 1}" if place is not None else ""
-        raise FormatError(f"{what} is not YAML: {getattr(error, 'problem', None) or error}{line}") from error
-    except (ValueError, OverflowError) as error:  # PyYAML's own, for escapes beyond Unicode and endless numbers
-        raise FormatError(f"{what} is not YAML: {error}") from error
-    return value, lines
+    top = _Reader(what, placed=False).document(text)
+    if top is None:
+        return None, {}
+    return _bare(top), {name: line - 1 for name, (line, _) in (top.keys or {}).items()}
 
 
-def _content(events: Iterator[yaml.Event], what: str) -> Iterator[yaml.Event]:
-    """Yield what makes up values, within ``EVENT_LIMIT``, and refuse whatever gives YAML its powers."""
-    for number, event in enumerate(events):
-        if number > EVENT_LIMIT:
-            raise FormatError(f"{what} has more than {EVENT_LIMIT} parts")
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise FormatError(f"{what} uses an anchor or alias, which can make it grow without end")
-        tag = getattr(event, "tag", None)
-        if tag is not None:
-            raise FormatError(f"{what} uses the tag {tag}")
-        if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
-            yield event
+def compose(text: str, *, what: str) -> Node | None:
+    """Parse one YAML document into nodes with places; None when it holds nothing.
+
+    Args:
+        text: the document, whose length the caller limits.
+        what: the file's name; messages begin with ``NAME:LINE:COLUMN: ``.
+
+    Raises:
+        FormatError: as ``parse``.
+    """
+    return _Reader(what, placed=True).document(text)
 
 
-def _node(
-    event: yaml.Event, events: Iterator[yaml.Event], what: str, *, depth: int, lines: dict[str, int] | None = None
-) -> Value:
-    if depth > DEPTH_LIMIT:
-        raise FormatError(f"{what} nests deeper than {DEPTH_LIMIT} levels")
-    if isinstance(event, yaml.ScalarEvent):
-        return None if event.style is None and event.value in _NULLS else event.value
-    if isinstance(event, yaml.SequenceStartEvent):
-        return [_node(item, events, what, depth=depth + 1) for item in _until(yaml.SequenceEndEvent, events)]
-    found: dict[str, Value] = {}
-    for key in _until(yaml.MappingEndEvent, events):
-        if not isinstance(key, yaml.ScalarEvent):
-            raise FormatError(f"{what} has a key that is not text")
-        if key.value in found:
-            raise FormatError(f"{what} has the key {key.value[:KEY_SHOWN]!r} twice")
-        if lines is not None:
-            assert key.start_mark is not None  # the parser gives every event one
-            lines[key.value] = key.start_mark.line
-        found[key.value] = _node(next(events), events, what, depth=depth + 1)
-    return found
+def _bare(node: Node) -> Value:
+    if isinstance(node.value, dict):
+        return {name: _bare(item) for name, item in node.value.items()}
+    if isinstance(node.value, list):
+        return [_bare(item) for item in node.value]
+    return None if node.is_null else node.value
+
+
+class _Reader:
+    """Makes nodes of events; ``placed`` says whether messages begin with the place or with ``what`` alone."""
+
+    def __init__(self, what: str, *, placed: bool) -> None:
+        self._what = what
+        self._placed = placed
+
+    def document(self, text: str) -> Node | None:
+        try:
+            events = self._content(yaml.parse(text, Loader=yaml.SafeLoader))
+            first = next(events, None)
+            top = None if first is None else self._node(first, events, depth=0)
+            second = next(events, None)
+            if second is not None:
+                raise FormatError(f"{self._at(second.start_mark)} holds a second YAML document")
+        except yaml.YAMLError as error:
+            place = getattr(error, "problem_mark", None)
+            problem = getattr(error, "problem", None) or error
+            line = f" at line {place.line + 1}" if place is not None and not self._placed else ""
+            raise FormatError(f"{self._at(place)} is not YAML: {problem}{line}") from error
+        except (ValueError, OverflowError) as error:  # PyYAML's own, for escapes beyond Unicode and endless numbers
+            raise FormatError(f"{self._at(None)} is not YAML: {error}") from error
+        return top
+
+    def _at(self, mark: _Mark | None) -> str:
+        """Return the subject of a message about a place."""
+        if not self._placed:
+            return self._what
+        line, column = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
+        return f"{self._what}:{line}:{column}: the file"
+
+    def _content(self, events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
+        """Yield what makes up values, within ``EVENT_LIMIT``, and refuse whatever gives YAML its powers."""
+        for number, event in enumerate(events):
+            if number > EVENT_LIMIT:
+                raise FormatError(f"{self._at(event.start_mark)} has more than {EVENT_LIMIT} parts")
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+                raise FormatError(
+                    f"{self._at(event.start_mark)} uses an anchor or alias, which can make it grow without end"
+                    + ("; text that begins with * or & takes quotes" if self._placed else "")
+                )
+            tag = getattr(event, "tag", None)
+            if tag is not None:
+                raise FormatError(f"{self._at(event.start_mark)} uses the tag {tag}")
+            if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
+                yield event
+
+    def _node(self, event: yaml.Event, events: Iterator[yaml.Event], *, depth: int) -> Node:
+        mark = event.start_mark
+        assert mark is not None  # the parser gives every event one
+        if depth > DEPTH_LIMIT:
+            raise FormatError(f"{self._at(mark)} nests deeper than {DEPTH_LIMIT} levels")
+        line, column = mark.line + 1, mark.column + 1
+        if isinstance(event, yaml.ScalarEvent):
+            return Node(line=line, column=column, value=event.value, plain=event.style is None)
+        if isinstance(event, yaml.SequenceStartEvent):
+            items = [self._node(item, events, depth=depth + 1) for item in _until(yaml.SequenceEndEvent, events)]
+            return Node(line=line, column=column, value=items)
+        found: dict[str, Node] = {}
+        keys: dict[str, tuple[int, int]] = {}
+        for key in _until(yaml.MappingEndEvent, events):
+            if not isinstance(key, yaml.ScalarEvent):
+                raise FormatError(f"{self._at(key.start_mark)} has a key that is not text")
+            if key.value in found:
+                raise FormatError(f"{self._at(key.start_mark)} has the key {key.value[:KEY_SHOWN]!r} twice")
+            assert key.start_mark is not None
+            keys[key.value] = (key.start_mark.line + 1, key.start_mark.column + 1)
+            found[key.value] = self._node(next(events), events, depth=depth + 1)
+        return Node(line=line, column=column, value=found, keys=keys)
 
 
 def _until(end: type[yaml.Event], events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:

@@ -19,6 +19,9 @@ class Case:
         signer: who signed it, in the words of the verifier; None where nobody trusted did.
         changes: against the model that it replaces; None for a first one.
         previous: the same for that model; None for a first one.
+        logged: whether an entry of a transparency log was verified with the signature; None where nobody looked.
+        stamped: whether a trusted authority, or a log, vouches for the time of the signature; None where nobody looked.
+        seen: that time.
         now: the time at which waivers and ages are counted, in UTC.
     """
 
@@ -29,3 +32,6 @@ class Case:
     changes: Changes | None
     previous: Dossier | None
     now: datetime
+    logged: bool | None = None
+    stamped: bool | None = None
+    seen: datetime | None = None

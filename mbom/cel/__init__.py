@@ -1,0 +1,1 @@
+"""Expressions in CEL (https://cel.dev), evaluated in a child process; ``pip install 'mbom[cel]'``."""

@@ -1,0 +1,39 @@
+"""The inside of the process that evaluates expressions; only light modules may be imported here.
+
+The library is the binding to CEL's own implementation in C++. It bounds the depth of an expression (32) and the
+iterations of its comprehensions (10,000), and the limits of the process bound what those can come to.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from cel_expr_python import cel
+
+from mbom.strictjson import Json
+
+
+def in_child(request: dict[str, Json], emit: Callable[[Json], None]) -> Json:
+    """Compile each of ``expressions``, and evaluate it where there are ``variables``, as ``evaluate`` says."""
+    del emit
+    variables = cast("dict[str, Json] | None", request["variables"])
+    names = cast("list[str]", request["names"])
+    environment = cel.NewEnv(variables=dict.fromkeys(names, cel.Type.DYN))
+    return [_outcome(environment, str(text), variables) for text in cast("list[Json]", request["expressions"])]
+
+
+def _outcome(environment: Any, text: str, variables: dict[str, Json] | None) -> Json:  # noqa: ANN401  # untyped
+    try:
+        compiled = environment.compile(text)
+        kind = compiled.return_type()
+        if kind not in (cel.Type.BOOL, cel.Type.DYN):
+            return {"error": f"it is of type {kind.name()}, neither true nor false"}
+        if variables is None:
+            return {"value": None}
+        result = compiled.eval(data=variables)
+    except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+        return {"error": str(error)[:2000]}
+    if result.type() == cel.Type.BOOL:
+        return {"value": bool(result.value())}
+    if result.type() == cel.Type.ERROR:
+        return {"error": str(result.value())[:2000]}
+    return {"error": f"it came to a value of type {result.type().name()}, neither true nor false"}

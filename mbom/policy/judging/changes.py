@@ -1,0 +1,148 @@
+"""What an upgrade may change: nothing is asked of a first model."""
+
+from collections.abc import Iterator
+
+from mbom.diff.changes import Changes
+from mbom.inventory.roles import CHAT_TEMPLATE, CODE, LICENCE, TOKENIZER
+from mbom.policy.case import Case
+from mbom.policy.decision import Place, Reason
+from mbom.policy.keys import KEYS, WEIGHTS
+from mbom.policy.measures import largest_change, weights_changed
+from mbom.policy.settings import Settings
+
+NAMED = 4  # changed things that a sentence spells out
+
+# Sections that whole files belong to: their bytes count, whether or not the facts in them could be compared.
+_ROLES = {"tokenizer": TOKENIZER, "chat-template": CHAT_TEMPLATE, "code": CODE, "licence": LICENCE}
+_PATHS = tuple(path for path in KEYS if path.startswith("changes."))
+_COMPARE = "compare the checkpoints themselves, or attest both with their behaviour"
+
+
+def judge(case: Case, settings: Settings) -> Iterator[Reason]:
+    """Yield what changed that must not, and what is not known of the change where the policy asks for it."""
+    if case.changes is None:
+        asked = [path for path in _PATHS if settings.value(path) not in (None, (), False)]
+        if case.previous is not None and asked:
+            yield _unknown("nothing was compared with the model that it replaces", settings.place(asked[0]))
+        return
+    for section in settings.words("changes.frozen") or ():
+        changed = list(dict.fromkeys(_changed(case.changes, section)))
+        if changed:
+            yield _frozen(section, changed, settings.place("changes.frozen"))
+    yield from _forbidden(case.changes, settings)
+    yield from _size(case.changes, settings)
+    yield from _answers(case.changes, settings)
+
+
+def _changed(changes: Changes, section: str) -> Iterator[str]:
+    """Yield the names of what is not the same in a section."""
+    if section == WEIGHTS:
+        if weights_changed(changes):
+            yield from (item.name for item in changes.tensors.changes if item.status in ("changed", "added", "removed"))
+            yield WEIGHTS
+        return
+    for field in changes.fields:
+        if field.section == section:
+            yield field.name
+    for file in changes.files.changes:
+        if file.role == _ROLES.get(section) and file.status != "renamed":
+            yield file.name
+    if section == "tokenizer" and changes.tokenizer is not None:
+        counts = changes.tokenizer.added, changes.tokenizer.moved, changes.tokenizer.removed
+        if any(counts):
+            yield "{} tokens added, {} moved, {} removed".format(*counts)
+    if section == "chat-template":
+        yield from (template.name for template in changes.templates)
+
+
+def _frozen(section: str, changed: list[str], place: Place) -> Reason:
+    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+    return Reason(
+        id="frozen-part-changed",
+        outcome="refuse",
+        sentence=f"{section} is frozen, and changed: {', '.join(changed[:NAMED])}{more}",
+        action="look at `mbom diff`; a waiver can allow it",
+        place=place,
+    )
+
+
+def _forbidden(changes: Changes, settings: Settings) -> Iterator[Reason]:
+    path = "changes.forbid"
+    forbidden = settings.words(path) or ()
+    for explanation in changes.explanations:
+        if explanation.id in forbidden:
+            yield Reason(
+                id="change-forbidden",
+                outcome="refuse",
+                sentence=f"{explanation.id} ({explanation.outcome}): {explanation.sentence}",
+                action="look at `mbom diff`; a waiver can allow it",
+                place=settings.place(path),
+            )
+    moved = weights_changed(changes)
+    if forbidden and moved and changes.weights is None:
+        yield _unknown("the weights changed, and nobody could look how", settings.place(path))
+    path = "changes.require_explained"
+    if settings.flag(path) and moved and not any(item.outcome == "explained" for item in changes.explanations):
+        yield Reason(
+            id="change-unexplained",
+            outcome="refuse",
+            sentence="the weights changed, and no explanation leaves nothing but rounding",
+            action=_COMPARE,
+            place=settings.place(path),
+        )
+
+
+def _size(changes: Changes, settings: Settings) -> Iterator[Reason]:
+    path = "changes.max_relative_change"
+    limit = settings.number(path)
+    if limit is None or not weights_changed(changes):
+        return
+    place = settings.place(path)
+    weights = changes.weights
+    if weights is None:
+        yield _unknown("the weights changed, and nobody knows by how much", place)
+        return
+    largest = largest_change(changes)
+    # A weight without a counterpart has no relative change.
+    alone = (*weights.only_old, *weights.only_new)
+    if largest is None or alone:
+        told = f"{len(alone):,} weights are on one side only, such as {alone[0]}" if alone else "no layer was compared"
+        yield _unknown(told, place)
+    if largest is not None and not largest.relative + largest.error <= limit:
+        layer = f"layer {largest.layer}" if largest.layer is not None else "what lies outside of the layers"
+        estimate = f" ± {largest.error:.1g}" if largest.error else ""
+        yield Reason(
+            id="change-too-large",
+            outcome="refuse",
+            sentence=f"{layer} changed by {largest.relative:.3g}{estimate} of its norm; at most {limit:g} is allowed",
+            action="look at `mbom diff`; a waiver can allow it",
+            place=place,
+        )
+
+
+def _answers(changes: Changes, settings: Settings) -> Iterator[Reason]:
+    if changes.identical:
+        return
+    most, least = "changes.max_kl", "changes.min_top1_agreement"
+    asked = [path for path in (most, least) if settings.has(path)]
+    behaviour = changes.behaviour
+    if asked and behaviour is None:
+        yield _unknown("nobody knows by how much the answers changed", settings.place(asked[0]))
+        return
+    if behaviour is None:
+        return
+    limit, share = settings.number(most), settings.number(least)
+    if limit is not None and not behaviour.kl_mean <= limit:
+        yield _other(f"a mean KL divergence of {behaviour.kl_mean:.3g}; at most {limit:g}", settings.place(most))
+    if share is not None and not behaviour.top1_agreement >= share:
+        told = f"the same likeliest token at {behaviour.top1_agreement:.1%} of the positions; at least {share:.1%}"
+        yield _other(told, settings.place(least))
+
+
+def _other(told: str, place: Place) -> Reason:
+    sentence = f"the answers have {told} is allowed"
+    return Reason(id="answers-changed", outcome="refuse", sentence=sentence, action="look at `mbom diff`", place=place)
+
+
+def _unknown(sentence: str, place: Place) -> Reason:
+    return Reason(id="change-unknown", outcome="missing", sentence=sentence, action=_COMPARE, place=place)

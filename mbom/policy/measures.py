@@ -1,0 +1,23 @@
+"""Figures of a change that several rules speak of."""
+
+from mbom.diff.changes import Changes, RoleChange
+
+# What a tensor can become that leaves a model without the weights that it had.
+_CHANGED = ("changed", "added", "removed")
+
+
+def weights_changed(changes: Changes) -> bool:
+    """Tell whether any weight has another value than before, or is only on one side."""
+    if changes.identical:
+        return False
+    weights = changes.weights
+    if weights is not None and (weights.changed or weights.only_old or weights.only_new):
+        return True
+    return any(changes.tensors.counts.get(status, 0) > 0 for status in _CHANGED)
+
+
+def largest_change(changes: Changes) -> RoleChange | None:
+    """Return the layer whose weights changed most, at the upper end of the estimate; None where none is known."""
+    if changes.weights is None or not changes.weights.by_layer:
+        return None
+    return max(changes.weights.by_layer, key=lambda item: item.relative + item.error)
