@@ -15,6 +15,7 @@ from mbom.cli.bom import bom
 from mbom.cli.compare import compare
 from mbom.cli.console import Display
 from mbom.cli.diff import diff
+from mbom.cli.gate import gate
 from mbom.cli.inspect import inspect
 from mbom.cli.keygen import keygen
 from mbom.cli.lock import lock
@@ -41,7 +42,7 @@ def cli() -> None:
     """
 
 
-for command in (attest, verify, diff, measure, compare, inspect, bom, lock, keygen):
+for command in (attest, verify, diff, measure, compare, inspect, bom, lock, gate, keygen):
     cli.add_command(command)
 
 

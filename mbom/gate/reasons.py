@@ -11,17 +11,19 @@ from mbom.policy.decision import Outcome, Reason
 from mbom.policy.reasons import REASONS
 
 # Ids are never renamed or given another meaning: reports, SARIF and tests quote them.
-MEANINGS: Mapping[str, str] = MappingProxyType({
-    "bundle-tampered": "The lock file says the same as before, and the bundle that it names was changed.",
-    "bundle-malformed": "The bundle that the lock file names cannot be read as one.",
-    "lock-digest-differs": "The bundle is not the one whose digest the lock file holds.",
-    "lock-model-differs": "The bundle is of other files than the model digest of the lock file says.",
-    "lock-revision-differs": "The bundle is of another repository or commit than the lock file says.",
-    "lock-signer-differs": "The bundle is signed by somebody else than the lock file says.",
-    "lock-licence-differs": "The BOM declares other licences or restrictions than the lock file says.",
-    "old-not-at-hand": "The bundle of the model that is replaced is not at hand, so nothing was compared.",
-    "removed": "The model is no longer pinned.",
-})
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "bundle-tampered": "The lock file says the same as before, and the bundle that it names was changed.",
+        "bundle-malformed": "The bundle that the lock file names cannot be read as one.",
+        "lock-digest-differs": "The bundle is not the one whose digest the lock file holds.",
+        "lock-model-differs": "The bundle is of other files than the model digest of the lock file says.",
+        "lock-revision-differs": "The bundle is of another repository or commit than the lock file says.",
+        "lock-signer-differs": "The bundle is signed by somebody else than the lock file says.",
+        "lock-licence-differs": "The BOM declares other licences or restrictions than the lock file says.",
+        "old-not-at-hand": "The bundle of the model that is replaced is not at hand, so nothing was compared.",
+        "removed": "The model is no longer pinned.",
+    }
+)
 
 
 # What the gate says too, in other words than a policy: it knows the lock file.

@@ -219,12 +219,12 @@ def test_a_folder_outside_of_git_and_a_machine_without_git_are_told_apart(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_repository_of_somebody_else_is_refused_with_what_to_do(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_of_somebody_else_is_refused_with_what_to_do(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     repo.commit()
     for path in (repo.root, repo.root / ".git"):
         os.chown(path, 12345, 12345)
     monkeypatch.setenv("HOME", str(repo.root.parent))
     with pytest.raises(UnavailableError, match=r"safe\.directory"):
         Repository.open(repo.root)
-
-

@@ -51,7 +51,9 @@ def markdown(review: Review, *, limit: int = LIMIT, heading: str = "##") -> str:
             section = _short(item, f"{heading}#")
         if len(section.encode()) + 2 > room:
             left = len(review.gated) - number
-            parts.append(f"**{left} more {'model has' if left == 1 else 'models have'} no room here;** `mbom gate` lists all.")
+            parts.append(
+                f"**{left} more {'model has' if left == 1 else 'models have'} no room here;** `mbom gate` lists all."
+            )
             break
         room -= len(section.encode()) + 2
         parts.append(section)
@@ -70,7 +72,9 @@ def _closing(review: Review) -> list[str]:
 
 
 def _short(item: Gated, heading: str) -> str:
-    return f"{heading} {_MARKS[item.decision.outcome]} {code(item.model)} {telling.kinds(item)}: {item.decision.outcome}"
+    return (
+        f"{heading} {_MARKS[item.decision.outcome]} {code(item.model)} {telling.kinds(item)}: {item.decision.outcome}"
+    )
 
 
 def _section(item: Gated, heading: str) -> str:
@@ -104,9 +108,7 @@ def _items(reasons: Sequence[Reason]) -> Iterator[str]:
 
 def _differences(found: Changes) -> str:
     blocks = [f"**{prose(headline(found))}**", *(_group(group) for group in groups(found, shown=LINES_LIMIT))]
-    return "
-
-".join(("<details open><summary>What changed</summary>", *blocks, "</details>"))
+    return "\n\n".join(("<details open><summary>What changed</summary>", *blocks, "</details>"))
 
 
 def _group(group: Group) -> str:
@@ -114,10 +116,7 @@ def _group(group: Group) -> str:
     if group.more:
         lines.append(f"- and {group.more:,} more")
     text = (*group.text, *([f"… {group.text_more:,} more lines"] if group.text_more else []))
-    return "
-
-".join((f"{group.title}:", "
-".join(lines), *([fenced(text)] if text else [])))
+    return "\n\n".join((f"{group.title}:", "\n".join(lines), *([fenced(text)] if text else [])))
 
 
 def prose(said: str) -> str:

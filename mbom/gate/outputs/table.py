@@ -37,7 +37,9 @@ def table(review: Review) -> list[Line]:
     lines.append(Line(text=""))
     if review.unchanged:
         number = review.unchanged
-        lines.append(Line(text=f"{number} unchanged, not judged again (--all judges {'it' if number == 1 else 'them'})"))
+        lines.append(
+            Line(text=f"{number} unchanged, not judged again (--all judges {'it' if number == 1 else 'them'})")
+        )
     lines.append(Line(text=review.sentence, tone=_TONES[review.outcome]))
     return lines
 

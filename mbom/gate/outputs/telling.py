@@ -7,20 +7,22 @@ from mbom.gate.gated import Gated, Kind, Pin, Review
 from mbom.policy.decision import Outcome, Reason
 
 # What became of a model, in words after its name.
-WORDS: Mapping[Kind, str] = MappingProxyType({
-    "changed-in-place": "changed in place",
-    "re-sourced": "taken from elsewhere",
-    "re-signed": "signed by somebody else",
-    "added": "added",
-    "upgraded": "upgraded",
-    "removed": "removed",
-    "re-attested": "attested again",
-    "moved": "evidence moved",
-    "edited": "entry edited",
-    "tampered": "bundle tampered with",
-    "given": "given",
-    "unchanged": "unchanged",
-})
+WORDS: Mapping[Kind, str] = MappingProxyType(
+    {
+        "changed-in-place": "changed in place",
+        "re-sourced": "taken from elsewhere",
+        "re-signed": "signed by somebody else",
+        "added": "added",
+        "upgraded": "upgraded",
+        "removed": "removed",
+        "re-attested": "attested again",
+        "moved": "evidence moved",
+        "edited": "entry edited",
+        "tampered": "bundle tampered with",
+        "given": "given",
+        "unchanged": "unchanged",
+    }
+)
 
 # What a reason comes to, from what must be mended to what is only said.
 ORDER: tuple[Outcome, ...] = ("refuse", "missing", "waived", "note")
