@@ -74,7 +74,7 @@ def gate(context: click.Context, *, form: str, fail_on: FailOn, quiet: bool, **g
         "sarif": lambda: f"{json.dumps(sarif(review), indent=1, ensure_ascii=False)}\n",
         "github": lambda: "".join(f"{line}\n" for line in annotations(review)),
     }
-    files = {"json": "json_file", "markdown": "markdown_file", "sarif": "sarif_file", "github": "annotations"}
+    files = {"json": "json_file", "markdown": "markdown_file", "github": "annotations", "sarif": "sarif_file"}
     for name, parameter in files.items():
         if given[parameter] is not None:
             output.save(given[parameter], documents[name]().encode("utf-8", "backslashreplace"), force=True)

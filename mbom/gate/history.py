@@ -19,6 +19,7 @@ from typing import IO, Literal, Self
 from mbom import bundle
 from mbom.errors import FormatError, RefusedError, SourceError, UnavailableError, UsageError
 from mbom.source.names import check_name
+from mbom.zipbundle import ARCHIVE_LIMIT
 
 SECONDS = 120  # for one question to git; the slowest, a listing of a large tree on a cold disk, takes a few
 ANSWER_LIMIT = 64 << 20  # bytes; a listing takes about 100 for a file, and no bundle has more than 10,000
@@ -148,7 +149,7 @@ class Repository:
         with Objects(self._git, self.root) as objects:
             if entry.kind == "folder":
                 return self._bundle_folder(entry, objects, into / PurePosixPath(path).name)
-            self._check_file(entry, bundle.zipbundle.ARCHIVE_LIMIT)
+            self._check_file(entry, ARCHIVE_LIMIT)
             return _written(into / PurePosixPath(path).name, objects.read(entry))
 
     def _bundle_folder(self, folder: TreeEntry, objects: "Objects", target: Path) -> Path | None:

@@ -105,5 +105,5 @@ def in_place(model: str, old: Pin, new: Pin) -> Reason:
         f"CHANGED IN PLACE: {model} at the same commit {new.revision} has the model digest {new.digest}, and had "
         f"{old.digest}. A commit cannot change, so somebody replaced files, or other files were fetched",
         "Do not merge. Find out with `mbom diff` which files differ and who served them, and pin what the publisher "
-        "confirms. If another selection of its files was attested on purpose, a waiver in the base's policy can say so.",
+        "confirms. If another selection of its files was attested on purpose, the base's policy can waive it.",
     )

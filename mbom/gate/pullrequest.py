@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from mbom.errors import SourceError
-from mbom.gate.locks import Find, Side
 from mbom.gate.gated import PolicySource
 from mbom.gate.history import Repository
+from mbom.gate.locks import Find, Side
 from mbom.lockfile import Entry, Lock, located
 from mbom.lockfile.lock import SIZE_LIMIT
 

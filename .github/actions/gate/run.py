@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 EVENT_LIMIT = 32 << 20  # bytes; GitHub's payloads have at most 25 MB
+SAID_LIMIT = 20_000  # characters of what mbom says of an error
 NOTHING = re.compile("0+")  # the commit before a branch was there
 
 # Inputs that are options of the same name. One that is empty was not given, so that the configuration decides.
@@ -84,14 +85,29 @@ def arguments(scratch: Path, sarif: Path) -> list[str]:
     ]
 
 
-def run(command: list[str]) -> int:
-    """Run mbom; what it prints goes to the log, where the runner looks for no commands."""
+def run(command: list[str]) -> tuple[int, str]:
+    """Run mbom, and return its status and what it said of an error.
+
+    Both go to the log, where the runner looks for no commands meanwhile.
+    """
     token = secrets.token_hex(16)
     print(f"::stop-commands::{token}", flush=True)
     try:
-        return subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode
+        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        said = done.stderr.decode("utf-8", "replace")
+        print(said, flush=True)
     finally:
         print(f"\n::{token}::", flush=True)
+    return done.returncode, said
+
+
+def failed(status: int, said: str) -> None:
+    """Tell that there is no review, and why, in a block of code that nothing in it can end."""
+    result = "refused" if status == 1 else "incomplete"
+    text = "\n".join(f"    {line}" for line in said[-SAID_LIMIT:].splitlines() if line.strip())
+    mark = "❌ REFUSED" if status == 1 else "⚠️ INCOMPLETE"
+    write("GITHUB_OUTPUT", f"result={result}\nmodels=[]\n")
+    write("GITHUB_STEP_SUMMARY", f"## {mark}: mbom could not judge\n\n{text or '    the log of the step says why'}\n")
 
 
 def outputs(scratch: Path, sarif: Path) -> Iterator[tuple[str, str]]:
@@ -125,10 +141,9 @@ def main() -> int:
     """Run the gate and tell the runner what came of it."""
     scratch = Path(tempfile.mkdtemp(prefix="mbom-gate-", dir=os.environ.get("RUNNER_TEMP")))
     sarif = Path(given("sarif-file")).absolute() if given("sarif-file") else scratch / "gate.sarif"
-    status = run([sys.executable, "-I", "-m", "mbom", *arguments(scratch, sarif)])
-    if not (scratch / "gate.json").exists():
-        write("GITHUB_OUTPUT", "result=incomplete\nmodels=[]\n")
-        write("GITHUB_STEP_SUMMARY", "## ⚠️ INCOMPLETE: mbom could not judge; the log of the step says why.\n")
+    status, said = run([sys.executable, "-I", "-m", "mbom", *arguments(scratch, sarif)])
+    if not (scratch / "gate.txt").exists():
+        failed(status, said)
         return status or 3
     print((scratch / "gate.txt").read_text(encoding="utf-8"), end="", flush=True)
     for name, value in outputs(scratch, sarif):

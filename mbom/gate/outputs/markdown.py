@@ -100,6 +100,8 @@ def _items(reasons: Sequence[Reason]) -> Iterator[str]:
     for reason in reasons[:REASONS_LIMIT]:
         rule = f", {code(telling.where(reason))}" if reason.place is not None else ""
         yield f"- {prose(reason.sentence + telling.waived(reason))} ({code(reason.id)}{rule})"
+        if telling.in_words(reason):
+            yield f"  - {prose(telling.in_words(reason))}"
         if reason.action and reason.refuses:
             yield f"  - **What to do:** {prose(reason.action)}"
     if len(reasons) > REASONS_LIMIT:
@@ -141,7 +143,7 @@ def _word(word: str, *, first: bool) -> str:
 def _is_mark(word: str) -> bool:
     """Tell whether GitHub would make a link to an issue or a commit of a part of the word."""
     return any(
-        _MARK.fullmatch(part) is not None and not part.isalpha() or part.upper().startswith("GH-")
+        (_MARK.fullmatch(part) is not None and not part.isalpha()) or part.upper().startswith("GH-")
         for part in re.split(r"[^\w-]+", word)
         if part
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from mbom.facts.licences.vocabulary import RESTRICTIONS
 from mbom.gate.gated import Gated, Kind, Pin, Review
 from mbom.policy.decision import Outcome, Reason
 
@@ -63,6 +64,13 @@ def _end(pin: Pin) -> str:
 def waived(reason: Reason) -> str:
     """Return what the waiver says, to stand behind the sentence; empty where there is none."""
     return f" (waived: {reason.waiver})" if reason.waiver is not None else ""
+
+
+def in_words(reason: Reason) -> str:
+    """Return what a restriction that a reason begins with means; empty for any other reason."""
+    if reason.id != "restriction-not-allowed":
+        return ""
+    return RESTRICTIONS.get(reason.sentence.partition(" ")[0].rstrip(","), "")
 
 
 def where(reason: Reason) -> str:
