@@ -34,6 +34,9 @@ _HEADS: dict[Outcome, str] = {
 # A word that neither Markdown nor GitHub makes anything of: letters and digits, with dashes, dots and slashes inside,
 # quotes and brackets around it, and a mark of the sentence behind it.
 _WORD = re.compile(r"""["'(„“”]{0,2}[^\W_](?:[^\W_]|[-.,'’/%+](?=[^\W_]))*["'),.;:?!%…“”]{0,3}""")
+# Words, and what stands between two backticks: a command, or a key, as our own sentences quote them.
+_TOKENS = re.compile(r"(?:^|(?<= ))`[^`]+`[,.;:)]{0,2}(?= |$)|[^ ]+")
+_QUOTED = re.compile(r"`([^`]+)`([,.;:)]{0,2})")
 _ALONE = frozenset({"→", "·", "–", "…", "/", "="})
 _NUMBERED = re.compile(r"\d+[.)]")
 _LINK = re.compile(r"www\.|https?:|ftp:", re.IGNORECASE)
@@ -125,13 +128,16 @@ def prose(said: str) -> str:
     """Return hostile text as one line of Markdown that means nothing but itself."""
     shown = printable(said)
     shown = shown if len(shown) <= SENTENCE_LIMIT else f"{shown[: SENTENCE_LIMIT - 1]}…"
-    words = [word for word in shown.split(" ") if word]
+    words = _TOKENS.findall(shown)
     return " ".join(_word(word, first=not at) for at, word in enumerate(words))
 
 
 def _word(word: str, *, first: bool) -> str:
     if word in _ALONE and not first:
         return word
+    quoted = _QUOTED.fullmatch(word)
+    if quoted is not None:
+        return code(quoted[1]) + quoted[2]
     plain = _WORD.fullmatch(word) is not None and not (first and _NUMBERED.match(word))
     if plain and _LINK.search(word) is None and (_MARK.search(word) is None or not _is_mark(word)):
         return word
