@@ -84,9 +84,7 @@ class _Scope:
         return self.outputs.get(path[0], {}).get(path[-1], "")
 
 
-def run_action(
-    folder: Path, job: Job, *, inputs: Mapping[str, str], replaced: Mapping[str, Mapping[str, str]]
-) -> Ran:
+def run_action(folder: Path, job: Job, *, inputs: Mapping[str, str], replaced: Mapping[str, Mapping[str, str]]) -> Ran:
     """Run an action.
 
     Args:

@@ -314,7 +314,6 @@ def test_the_old_bundle_may_lie_outside_of_git(made: Product, ask: Callable[...,
     """It is at hand in the working tree where its digest is the locked one."""
 
     def move() -> None:
-        (made.repo.root / "models" / "old.mbom").mkdir()
         shutil.copytree(made.repo.root / BUNDLE, made.repo.root / "kept")
         shutil.rmtree(made.repo.root / "models")
         relock(made, bundle="models/old.mbom")
@@ -375,12 +374,14 @@ def test_a_key_that_comes_with_the_change_is_not_taken(made: Product, ask: Calla
 
 def test_the_options_trust_only_where_the_policy_names_nobody(made: Product, ask: Callable[..., Answer]) -> None:
     with_strangers_key(made)
-    assert ask("--key", made.work / "stranger.pub").status == 1
-    made.repo.git("switch", "--quiet", "main")
-    on_main(made, lambda: rewrite(made, '  - {model: "acme/*", key: keys/release.pub}', "  []"))
-    with_strangers_key(made)
-    assert ask("--key", made.work / "stranger.pub").status == 0
-    assert ask().ids() == {"signature-missing"}
+    stranger = made.work / "stranger.pub"
+    assert ask("--key", stranger).status == 1
+    rewrite(made, '  - {model: "acme/*", key: keys/release.pub}', '  - {model: "other/*", key: keys/release.pub}')
+    made.repo.git("switch", "--quiet", "--create", "lenient")
+    made.repo.commit()
+    assert ask("--base=lenient", "--key", stranger).review["models"] == []  # the same lock file
+    assert ask("--base=lenient", "--key", stranger, "--all").status == 0
+    assert ask("--base=lenient", "--all").ids() == {"signature-missing"}
 
 
 # ---- accepted history ----

@@ -5,12 +5,13 @@ the path alone, so that an alert stays the same alert while digests and lines mo
 """
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from mbom import __version__, strictjson
+from mbom import __version__
 from mbom.gate.gated import Gated, Review
 from mbom.gate.outputs import telling
 from mbom.gate.reasons import meaning
@@ -120,9 +121,9 @@ def _file(item: Gated, review: Review) -> str:
 
 def _location(place: Place) -> dict[str, Json]:
     """Return a place: a path of the repository, or one of the machine where it is absolute."""
-    path = PurePosixPath(place.file)
+    path = PurePosixPath(printable(place.file))
     if path.is_absolute():
-        where: dict[str, Json] = {"uri": f"file://{quote(place.file)}"}
+        where: dict[str, Json] = {"uri": f"file://{quote(str(path))}"}
     else:
         where = {"uri": quote(str(path)), "uriBaseId": "%SRCROOT%"}
     return {"physicalLocation": {"artifactLocation": where, "region": {"startLine": max(place.line, 1)}}}
@@ -130,8 +131,8 @@ def _location(place: Place) -> dict[str, Json]:
 
 def fingerprint(model: str, reason: Reason, number: int) -> str:
     """Return what a reason is recognised by in a later run; ``number`` counts those that are alike in all else."""
-    told = strictjson.canonical([model, reason.id, reason.path, number])
-    return hashlib.sha256(told).hexdigest()
+    told = json.dumps([model, reason.id, reason.path, number])  # ASCII, whatever was read
+    return hashlib.sha256(told.encode("ascii")).hexdigest()
 
 
 def text(said: str) -> str:
