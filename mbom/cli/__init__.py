@@ -20,6 +20,7 @@ from mbom.cli.inspect import inspect
 from mbom.cli.keygen import keygen
 from mbom.cli.lock import lock
 from mbom.cli.measure import measure
+from mbom.cli.policy import policy
 from mbom.cli.verify import verify
 from mbom.errors import MbomError
 
@@ -42,7 +43,7 @@ def cli() -> None:
     """
 
 
-for command in (attest, verify, diff, measure, compare, inspect, bom, lock, gate, keygen):
+for command in (attest, verify, diff, measure, compare, inspect, bom, lock, policy, gate, keygen):
     cli.add_command(command)
 
 

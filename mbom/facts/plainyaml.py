@@ -108,7 +108,9 @@ class _Reader:
             place = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or error
             line = f" at line {place.line + 1}" if place is not None and not self._placed else ""
-            raise FormatError(f"{self._at(place)} is not YAML: {problem}{line}") from error
+            context = getattr(error, "context", None) if self._placed else None
+            doing = f"{context}, " if context else ""
+            raise FormatError(f"{self._at(place)} is not YAML: {doing}{problem}{line}") from error
         except (ValueError, OverflowError) as error:  # PyYAML's own, for escapes beyond Unicode and endless numbers
             raise FormatError(f"{self._at(None)} is not YAML: {error}") from error
         return top

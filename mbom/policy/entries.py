@@ -83,6 +83,17 @@ class TrustedSigner:
         configured = self._file(folder, self.trust_config) if self.trust_config is not None else None
         return KeylessVerifier.load(self.identity, configured)
 
+    def check_files(self, folder: Path) -> None:
+        """Refuse files that cannot be used, without asking anybody for roots of trust.
+
+        Raises:
+            KeyFileError: as ``verifier``.
+        """
+        if self.key is not None:
+            self.verifier(folder)
+        elif self.trust_config is not None and not self._file(folder, self.trust_config).is_file():
+            raise KeyFileError(f"{folder / self.trust_config}: there is no such file")
+
     def _file(self, folder: Path, name: str) -> Path:
         """Return the path of a file, which must lie below the folder whatever links say."""
         path = folder / name

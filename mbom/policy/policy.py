@@ -72,6 +72,10 @@ class Policy(document.Parts):
         """Return whose signature of a model is trusted, any of them, by the name that it has in the lock file."""
         return tuple(signer for signer in self.signers if is_for(signer.pattern, (model,)))
 
+    def limits_changes(self, model: str) -> bool:
+        """Tell whether the word on a model depends on what changed, so that its predecessor must be at hand."""
+        return bool(changes.asked(self.settings(model))) or any("changes" in rule.cel for rule in self.rules)
+
     def decide(self, case: Case) -> Decision:
         """Decide on a model."""
         return self.settle(self.reasons(case), case)
@@ -80,7 +84,7 @@ class Policy(document.Parts):
         """Return everything that speaks against a model, before any waiver counts."""
         settings = self.settings(*names(case))
         return (
-            *evidence.judge(case, settings),
+            *evidence.judge(case, settings, self.trusted(case.model)),
             *_of_model(case, settings),
             *changes.judge(case, settings),
             *rules.judge(self.rules, case),

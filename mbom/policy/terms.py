@@ -75,6 +75,7 @@ def _parsed(declared: str) -> Any:  # noqa: ANN401  # the library has no types
     if len(declared) > EXPRESSION_LIMIT:
         return declared
     try:
-        return Licensing().parse(declared) or declared
+        parsed = Licensing().parse(declared)
     except ExpressionError:
         return declared
+    return declared if parsed is None else parsed

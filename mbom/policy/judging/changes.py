@@ -21,9 +21,9 @@ _COMPARE = "compare the checkpoints themselves, or attest both with their behavi
 def judge(case: Case, settings: Settings) -> Iterator[Reason]:
     """Yield what changed that must not, and what is not known of the change where the policy asks for it."""
     if case.changes is None:
-        asked = [path for path in _PATHS if settings.value(path) not in (None, (), False)]
-        if case.previous is not None and asked:
-            yield _unknown("nothing was compared with the model that it replaces", settings.place(asked[0]))
+        limits = asked(settings)
+        if case.previous is not None and limits:
+            yield _unknown("nothing was compared with the model that it replaces", settings.place(limits[0]))
         return
     for section in settings.words("changes.frozen") or ():
         changed = list(dict.fromkeys(_changed(case.changes, section)))
@@ -32,6 +32,13 @@ def judge(case: Case, settings: Settings) -> Iterator[Reason]:
     yield from _forbidden(case.changes, settings)
     yield from _size(case.changes, settings)
     yield from _answers(case.changes, settings)
+
+
+def asked(settings: Settings) -> list[str]:
+    """Return the keys that limit what may change."""
+    # Zero is a limit, and in Python equal to False.
+    values = {path: settings.value(path) for path in _PATHS}
+    return [path for path, value in values.items() if value is not None and value is not False and value != ()]
 
 
 def _changed(changes: Changes, section: str) -> Iterator[str]:
@@ -124,10 +131,10 @@ def _answers(changes: Changes, settings: Settings) -> Iterator[Reason]:
     if changes.identical:
         return
     most, least = "changes.max_kl", "changes.min_top1_agreement"
-    asked = [path for path in (most, least) if settings.has(path)]
+    limits = [path for path in (most, least) if settings.has(path)]
     behaviour = changes.behaviour
-    if asked and behaviour is None:
-        yield _unknown("nobody knows by how much the answers changed", settings.place(asked[0]))
+    if limits and behaviour is None:
+        yield _unknown("nobody knows by how much the answers changed", settings.place(limits[0]))
         return
     if behaviour is None:
         return
@@ -145,4 +152,4 @@ def _other(told: str, place: Place) -> Reason:
 
 
 def _unknown(sentence: str, place: Place) -> Reason:
-    return Reason(id="change-unknown", outcome="missing", sentence=sentence, action=_COMPARE, place=place)
+    return Reason(id="changes-unknown", outcome="missing", sentence=sentence, action=_COMPARE, place=place)

@@ -1,17 +1,24 @@
 """Which evidence is there, and whether it holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from mbom.behaviour.record import SKETCH_LIMIT, Record
 from mbom.policy.case import Case
 from mbom.policy.decision import Outcome, Place, Reason
+from mbom.policy.entries import TrustedSigner
 from mbom.policy.kinds import days
 from mbom.policy.settings import Settings
 
 
-def judge(case: Case, settings: Settings) -> Iterator[Reason]:
-    """Yield what is wrong with the evidence; a check that failed refuses whatever the policy says."""
+def judge(case: Case, settings: Settings, trusted: Sequence[TrustedSigner]) -> Iterator[Reason]:
+    """Yield what is wrong with the evidence; a check that failed refuses whatever the policy says.
+
+    Args:
+        case: the model.
+        settings: what counts for it.
+        trusted: whose signature of it is trusted.
+    """
     for check in case.verdict.checks if case.verdict is not None else ():
         if check.outcome == "FAIL":
             yield Reason(
@@ -20,7 +27,7 @@ def judge(case: Case, settings: Settings) -> Iterator[Reason]:
                 sentence=f"{check.id}: {check.detail}",
                 action="do not use these files: have the model attested again by somebody whom the policy trusts",
             )
-    yield from _signature(case, settings)
+    yield from _signature(case, settings, trusted)
     yield from _behaviour(case, settings)
     if case.dossier.record is not None:
         yield from _coverage(case.dossier.record, settings)
@@ -36,9 +43,13 @@ def unanswered(case: Case) -> str | None:
     return next((f"{check.id}: {check.detail}" for check in open_checks), None)
 
 
-def _signature(case: Case, settings: Settings) -> Iterator[Reason]:
+def _signature(case: Case, settings: Settings, trusted: Sequence[TrustedSigner]) -> Iterator[Reason]:
+    signed = _is_signed(case)
+    # Where nobody says which signer it was, all of those that it can have been must vouch for it.
+    logged = all(signer.is_logged for signer in trusted) if trusted and case.logged is None else case.logged
+    timed = all(signer.is_timed for signer in trusted) if trusted and case.stamped is None else case.stamped
     path = "require.signature"
-    if settings.flag(path) and not _is_signed(case):
+    if settings.flag(path) and not signed:
         yield Reason(
             id="signature-missing",
             outcome="missing",
@@ -47,10 +58,10 @@ def _signature(case: Case, settings: Settings) -> Iterator[Reason]:
             place=settings.place(path),
         )
     path = "require.transparency_log"
-    if settings.flag(path) and not (_is_signed(case) and case.logged):
+    if settings.flag(path) and not (signed and logged):
         yield _missing("log-entry-missing", "no entry of a transparency log was verified", settings.place(path))
     path = "require.timestamp"
-    if settings.flag(path) and not (_is_signed(case) and case.stamped):
+    if settings.flag(path) and not (signed and timed):
         yield _missing("timestamp-missing", "nobody vouches for the time of the signature", settings.place(path))
 
 
