@@ -146,14 +146,12 @@ def compare_sketches(record: Record, base: Record) -> Sketches | None:
     """Hold the sketches of a checkpoint's matrices against those of a base; None where both were drawn differently."""
     if record.key != base.key:
         return None
-    there = {weight.name: (weight, sketch) for weight, sketch in _matrices(base)}
     elements = compared = near = 0
     squared = variance = 0.0
-    for weight, sketch in _matrices(record):
+    for weight, sketch, before in pairs(record, base):
         size = math.prod(weight.shape)
         elements += size
-        other, before = there.get(weight.name, (None, None))
-        if other is None or before is None or (other.shape, other.slices) != (weight.shape, weight.slices):
+        if before is None:
             continue
         apart = squared_distance(before, sketch)
         if apart is None:
@@ -165,6 +163,18 @@ def compare_sketches(record: Record, base: Record) -> Sketches | None:
     distance = math.sqrt(squared / compared) if compared else 0.0
     error = math.sqrt(variance) / compared / (2 * distance) if distance else 0.0
     return Sketches(elements=elements, compared=compared, near=near, distance=_rounded(distance), error=_rounded(error))
+
+
+def pairs(record: Record, base: Record) -> Iterator[tuple[Sketched, Floats, Floats | None]]:
+    """Yield each matrix of a checkpoint with its sketch, (slices, values), and that of the same weight of a base.
+
+    The last is None where the base has no weight of that name and shape. Both records drew the same signs.
+    """
+    there = {weight.name: (weight, sketch) for weight, sketch in _matrices(base)}
+    for weight, sketch in _matrices(record):
+        other, before = there.get(weight.name, (None, None))
+        is_same = other is not None and (other.shape, other.slices) == (weight.shape, weight.slices)
+        yield weight, sketch, before if is_same else None
 
 
 def squared_distance(before: Floats, after: Floats) -> tuple[float, float] | None:

@@ -18,7 +18,7 @@ LEVELS = [
     {"attestation", "bom", "bundle", "engine", "verdict"},
     {"cel", "dossier"},
     {"attest", "bases", "measure", "verify"},
-    {"diff", "lockfile"},
+    {"diff", "identify", "lockfile"},
     {"policy"},
     {"gate"},
     {"cli"},

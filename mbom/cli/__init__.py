@@ -16,6 +16,7 @@ from mbom.cli.compare import compare
 from mbom.cli.console import Display
 from mbom.cli.diff import diff
 from mbom.cli.gate import gate
+from mbom.cli.identify import identify
 from mbom.cli.inspect import inspect
 from mbom.cli.keygen import keygen
 from mbom.cli.lock import lock
@@ -43,7 +44,20 @@ def cli() -> None:
     """
 
 
-for command in (attest, verify, diff, measure, compare, inspect, bom, lock, policy, gate, keygen):
+for command in (
+    attest,
+    verify,
+    diff,
+    measure,
+    compare,
+    identify,
+    inspect,
+    bom,
+    lock,
+    policy,
+    gate,
+    keygen,
+):
     cli.add_command(command)
 
 

@@ -280,6 +280,19 @@ def test_a_service_out_of_order_leaves_no_bundle(
     assert not (home / "a.mbom").exists()
 
 
+def test_whoever_an_expression_matched_is_locked_by_name(
+    keyless: Keyless, run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(keyless.bundle, "tiny.mbom")
+    assert run("lock", "add", "tiny.mbom", "--as", "tiny", *keyless.everybody).status == 0
+    signer_line = f'signer = {{ identity = "{ALICE}", issuer = "{keyless.instance.issuer}" }}'
+    assert signer_line in (tmp_path / "mbom.lock").read_text().splitlines()
+    assert run("lock", "check", *keyless.trusted()).status == 0
+    other = run("lock", "check", *keyless.trusted(identity="bob@example.com"))
+    assert (other.status, "trusted is 'bob@example.com'" in other.out) == (1, True)
+
+
 def test_without_a_terminal_or_a_token_nobody_is_asked(keyless: Keyless, run: Command) -> None:
     done = run("attest", FIXTURE, "--no-behaviour", "--keyless", "--trust-config", keyless.trust)
     assert done.status == 4
