@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -161,6 +162,12 @@ class Display:
         with self._bars(TextColumn("{task.fields[detail]}")) as bars:
             yield MeasureDisplay(bars, self)
 
+    @contextmanager
+    def comparing(self) -> "Iterator[CompareDisplay]":
+        """Show which weight is compared; how often each one will be looked at depends on what is found."""
+        with self._bars(TextColumn("{task.completed:,} weights"), TextColumn("{task.fields[name]}")) as bars:
+            yield CompareDisplay(bars)
+
     def _bars(self, *columns: ProgressColumn) -> Progress:
         return Progress(
             TextColumn("  {task.description}"),
@@ -250,6 +257,21 @@ class MeasureDisplay:
             yield f"{size(int(report.rate))}/s"
         if report.seconds_left:
             yield f"{duration(report.seconds_left)} left"
+
+
+class CompareDisplay:
+    """Shows the reports of a comparison of weights."""
+
+    def __init__(self, bars: Progress) -> None:
+        self.bars = bars
+        self.task: TaskID | None = None
+
+    def __call__(self, name: str) -> None:
+        """Show that a weight is being looked at."""
+        shown = escape(plain(name))
+        if self.task is None:
+            self.task = self.bars.add_task("comparing", total=None, name=shown)
+        self.bars.update(self.task, advance=1, name=shown)
 
 
 def conclusion(verdict: Checked) -> str:

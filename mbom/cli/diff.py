@@ -74,7 +74,7 @@ def diff(
     opened = _Opener(display, origins)
     before, after = opened.side("old", old, old_checkpoint), opened.side("new", new, new_checkpoint)
     parents = [opened.parent(other) for other in others]
-    found = Measured(notes=(LEFT_ALONE,)) if no_weights else measured(before, after, others=parents)
+    found = Measured(notes=(LEFT_ALONE,)) if no_weights else _measured(before, after, parents, display)
     changes = compared(before, after, weights=found.weights, explanations=found.explanations, notes=found.notes)
     display.fact("", "signatures are not checked here: `mbom verify` does that")
     if as_json:
@@ -84,6 +84,11 @@ def diff(
     else:
         _print(changes, display)
     context.exit(DIFFERENT if exit_code and changes.differs else 0)
+
+
+def _measured(old: Dossier, new: Dossier, parents: list[Dossier], display: Display) -> Measured:
+    with display.comparing() as on_weight:
+        return measured(old, new, others=parents, progress=on_weight)
 
 
 class _Opener:

@@ -1,17 +1,18 @@
 """The facts of two models: what their BOMs say, and the members of their configurations where those are at hand."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from mbom.bom.coverage.view import View
 from mbom.bom.description import Description
 from mbom.diff import bounded, documents
 from mbom.diff.changes import SECTIONS, FieldChange
+from mbom.diff.sides import instead
 from mbom.dossier import Dossier
 from mbom.facts.architecture import CONFIG
 from mbom.facts.tokenizer import SPECIAL_TOKENS, TOKENIZER_CONFIG
 from mbom.facts.vocabulary import TOKENIZER_JSON
-from mbom.inventory.roles import CODE, LICENCE, POLICY, TOKENIZER
+from mbom.inventory import roles
 from mbom.printable import printable
 from mbom.strictjson import Json
 
@@ -29,12 +30,20 @@ _TOLD_ELSEWHERE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     TOKENIZER_JSON: (("added_tokens",), ("model", "vocab")),
 }
 
+# Roles of files whose digests are facts of a section.
+_ROLES: Mapping[str, tuple[str, ...]] = {
+    "config": (roles.CONFIG,),
+    "chat-template": (roles.CHAT_TEMPLATE,),
+    "licence": (roles.LICENCE, roles.POLICY),
+    "code": (roles.CODE,),
+}
+
 Values = Mapping[str, tuple[str, ...]]
 
 
 def fields(old: Dossier, new: Dossier) -> tuple[tuple[FieldChange, ...], tuple[str, ...]]:
     """Return every fact that is not the same, section by section, and notes on what could not be compared."""
-    found = list(chain(_described(old, new), _code(old, new), _licence_texts(old, new)))
+    found = list(chain(_described(old, new), _whole_files(old, new)))
     if old.inventory.digest == new.inventory.digest:
         # The files are the same. A fact that one BOM alone states is one that the other's writer did not look for.
         found = [change for change in found if None not in (change.old, change.new) or change.section in _OF_SOURCE]
@@ -199,23 +208,26 @@ _SECTIONS: Mapping[str, Callable[[Description], Values]] = {
 }
 
 
-def _digests(dossier: Dossier, *roles: str) -> dict[str, str]:
-    return {file.name: f"sha256:{file.sha256}" for file in dossier.inventory.files if file.role in roles}
+def _whole_files(old: Dossier, new: Dossier) -> Iterator[FieldChange]:
+    """Yield the files that are not the same, by their digests, under the section that their role belongs to.
 
-
-def _code(old: Dossier, new: Dossier) -> Iterator[FieldChange]:
-    """Yield the files of program code that are not the same; which code they are the BOM says."""
-    before, after = _digests(old, CODE), _digests(new, CODE)
-    return documents.changes("code", before, after)
-
-
-def _licence_texts(old: Dossier, new: Dossier) -> Iterator[FieldChange]:
-    before, after = _digests(old, LICENCE, POLICY), _digests(new, LICENCE, POLICY)
-    return documents.changes("licence", before, after)
+    That holds for texts that nobody could read, too.
+    """
+    told = (CONFIG, GENERATION_CONFIG)
+    for section, held in _ROLES.items():
+        before, after = (
+            {
+                file.name: f"sha256:{file.sha256}"
+                for file in side.inventory.files
+                if file.role in held and file.name not in told
+            }
+            for side in (old, new)
+        )
+        yield from documents.changes(section, before, after)
 
 
 def _tokenizer_files(old: Dossier, new: Dossier) -> list[str]:
-    names = {file.name for dossier in (old, new) for file in dossier.inventory.files if file.role == TOKENIZER}
+    names = {file.name for dossier in (old, new) for file in dossier.inventory.files if file.role == roles.TOKENIZER}
     return sorted(names)
 
 
@@ -231,17 +243,18 @@ def _document(section: str, file: str, old: Dossier, new: Dossier) -> tuple[list
         renamed = [{prefix + name: value for name, value in side.items()} for side in (before, after)]
         return list(documents.changes(section, renamed[0], renamed[1])), []
     old_digest, new_digest = (None if digest is None else f"sha256:{digest}" for digest in digests)
-    missing = " and ".join(
-        f"{side.label} is {_instead(side)}" for side, held in zip((old, new), flat, strict=True) if held is None
-    )
-    note = f"{file} is not the same, and its members were not compared: {missing}"
+    note = f"the members of {file}, which is not the same: {_missing([old, new], flat)}"
     return [FieldChange(section=section, name=file, old=old_digest, new=new_digest)], [note]
 
 
-def _instead(side: Dossier) -> str:
-    if side.holds_files:
-        return "a checkpoint whose file is no strict JSON object, or too large to tell"
-    return "a bundle (give the checkpoint instead of it or beside it)"
+def _missing(sides: Sequence[Dossier], held: Sequence[object]) -> str:
+    """Say whose members nobody can tell, and what would help."""
+    unread = [side for side, members in zip(sides, held, strict=True) if members is None]
+    bundles = [side for side in unread if not side.holds_files]
+    if bundles:
+        return instead(bundles)
+    names = " and ".join(side.label for side in unread)
+    return f"of {names} it is no strict JSON object, or has more than {documents.MEMBERS_LIMIT:,} members"
 
 
 def _flat(file: str, side: Dossier, digest: str | None) -> dict[str, Json] | None:

@@ -11,7 +11,7 @@ SHOWN = 12  # lines of each section; a comment on a pull request has room for so
 NOT_CHECKED = "Signatures were not checked; `mbom verify` does that."
 
 # What no reader of Markdown takes for anything but words; addresses and mentions need a dot, an @ or a slash.
-_WORDS = re.compile(r"(?!\d+[.)])[A-Za-z0-9][A-Za-z0-9 ,;:%()“”…±→-]*[A-Za-z0-9 ,;:%()“”…±.]")
+_WORDS = re.compile(r"(?!\d+[.)])[A-Za-z0-9](?:[A-Za-z0-9 ,;:%()“”…±→-]|\.(?![A-Za-z]))*")
 _TICKS = re.compile(r"`+")
 
 

@@ -1,4 +1,6 @@
-"""The two models of a diff: what they are, and which facts tell them apart before anything in them is looked at."""
+"""The two models of a diff: what each of them is, and what would have to be given where it is too little."""
+
+from collections.abc import Sequence
 
 from mbom.diff.changes import Side
 from mbom.dossier import Dossier
@@ -19,3 +21,11 @@ def side(dossier: Dossier) -> Side:
         record=dossier.record is not None,
         files=dossier.holds_files,
     )
+
+
+def instead(bundles: Sequence[Dossier]) -> str:
+    """Say what would help where files are needed of models of which only the bundle was given."""
+    names = " and ".join(bundle.label for bundle in bundles)
+    if len(bundles) == 1:
+        return f"{names} is a bundle; give the checkpoint instead of it or beside it"
+    return f"{names} are bundles; give the checkpoints instead of them or beside them"

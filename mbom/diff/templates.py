@@ -1,12 +1,12 @@
 """The chat templates of two models, and a line diff that people can read where both texts are at hand."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mbom.diff import bounded
 from mbom.diff.changes import TemplateChange
 from mbom.diff.linediff import unified
 from mbom.diff.pairing import matched
+from mbom.diff.sides import instead
 from mbom.digest import sha256
 from mbom.dossier import Dossier
 from mbom.errors import FormatError
@@ -45,15 +45,18 @@ def templates(old: Dossier, new: Dossier) -> tuple[tuple[TemplateChange, ...], t
             continue
         label = bounded.name(_label((one, other)))
         lines = None
-        unread = [side.label for side, held in ((old, one), (new, other)) if held is not None and held.text is None]
+        held = ((old, one), (new, other))
+        unread = [side for side, template in held if template is not None and template.text is None]
         if unread:
-            notes.append(f"chat template {label}: no line diff without the text; {_helps(unread, old, new)}")
+            bundles = [side for side in unread if not side.holds_files]
+            helps = instead(bundles) if bundles else f"that of {unread[0].label} is not UTF-8"
+            notes.append(f"the text of chat template {label}, which is not the same: {helps}")
         else:
             try:
                 lines, used = unified(*(held.text if held else None for held in (one, other)), budget=budget)
                 budget -= used
             except FormatError as error:
-                notes.append(f"chat template {label}: {error}")
+                notes.append(f"the text of chat template {label}, which is not the same: {error}")
         found.append(
             TemplateChange(
                 name=label,
@@ -79,13 +82,6 @@ def _label(pair: _Pair) -> str:
     shown = other or one
     assert shown is not None
     return shown.label
-
-
-def _helps(unread: Sequence[str], old: Dossier, new: Dossier) -> str:
-    bundles = [side.label for side in (old, new) if side.label in unread and not side.holds_files]
-    if not bundles:
-        return "it is not UTF-8"
-    return f"{' and '.join(bundles)}: give the checkpoint instead of the bundle or beside it"
 
 
 def _templates(side: Dossier) -> list[_Template]:

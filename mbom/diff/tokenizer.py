@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from mbom.diff.changes import TokenChange, TokenizerChange
+from mbom.diff.sides import instead
 from mbom.dossier import Dossier
 from mbom.errors import FormatError
 from mbom.facts.vocabulary import TOKENIZER_JSON, VOCAB_JSON, Vocabulary, read_vocabulary, vocabulary_file
@@ -21,12 +22,9 @@ def tokenizer(old: Dossier, new: Dossier) -> tuple[TokenizerChange | None, tuple
     """Compare two vocabularies; None, and a note why, where one of them is not at hand."""
     if _files(old) == _files(new) or _digest(old) == _digest(new) is not None:
         return TokenizerChange(added=0, moved=0, removed=0, listed=()), ()
-    for side in (old, new):
-        if _files(side) and not side.holds_files:
-            return None, (
-                "the vocabularies are not known to be the same, and nobody can tell which tokens differ: "
-                f"{side.label} is a bundle; give the checkpoint instead of it or beside it",
-            )
+    bundles = [side for side in (old, new) if _files(side) and not side.holds_files]
+    if bundles:
+        return None, (f"the tokens of the vocabularies, which are not known to be equal: {instead(bundles)}",)
     try:
         vocabularies = [_vocabulary(side) for side in (old, new)]
     except FormatError as error:

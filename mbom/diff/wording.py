@@ -115,7 +115,10 @@ def _by_itself(changes: Changes, change: FieldChange, section: str) -> bool:
     """Tell whether a field needs a sentence: the digest of a template that is told of elsewhere does not."""
     if change.section != section:
         return False
-    return section != "chat-template" or change.name not in {template.name for template in changes.templates}
+    if section != "chat-template":
+        return True
+    told = {name for template in changes.templates for name in (template.name, template.name.rpartition(" ")[0])}
+    return change.name not in told
 
 
 def headline(changes: Changes) -> str:
@@ -281,10 +284,17 @@ def _figures(change: RoleChange | WeightChange) -> str:
         error = f" ± {change.error:.0e}" if change.error else ""
         told = f"by {change.relative:.1e}{error} of its norm"
     if change.unchanged is not None:
-        told += f", {change.unchanged:.1%} of the elements equal"
+        told += f", {_share(change.unchanged)} of the elements equal"
     if change.largest is not None:
         told += f", the largest change {change.largest:.2g}"
     return told
+
+
+def _share(share: float) -> str:
+    """Return a share in per cent; what is not quite all or nothing is not rounded to it."""
+    if 0.999 < share < 1:
+        return "more than 99.9%"
+    return "less than 0.1%" if 0 < share < 0.001 else f"{share:.1%}"
 
 
 def _explanations(changes: Changes) -> Iterator[str]:
@@ -302,7 +312,7 @@ def _behaviour(changes: Changes) -> Iterator[str]:
         return
     yield (
         f"at {found.positions:,} positions: KL divergence of at least {found.kl_mean:.2g} nats on average and "
-        f"{found.kl_largest:.2g} at one of them; the likeliest token is the same at {found.top1_agreement:.1%}"
+        f"{found.kl_largest:.2g} at one of them; the likeliest token is the same at {_share(found.top1_agreement)}"
     )
     for prompt in found.prompts:
         if prompt.kl <= 0 and prompt.top1_agreement == 1:
