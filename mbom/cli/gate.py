@@ -2,15 +2,19 @@
 
 import json
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import click
+from rich.text import Text
 
 from mbom.cli import clock, options, output, trust
 from mbom.cli.console import Display, plain, shown
-from mbom.cli.gatesides import Judged, of_commits, of_files
+from mbom.cli.gatesides import Asked, Judged, of_commits, of_files
+from mbom.cli.gathering import Command, gathered
 from mbom.diff.opening import kind, open_dossier
 from mbom.dossier import Dossier
 from mbom.errors import UsageError
@@ -19,24 +23,76 @@ from mbom.gate.outputs import Line, annotations, markdown, sarif, table
 from mbom.lockfile import FILE_NAME
 from mbom.policy import NAME
 
-FORMATS = ("table", "json", "markdown", "sarif", "github")
 STYLES = {"plain": "", "good": "bold green", "bad": "bold red", "doubtful": "yellow", "dim": "dim"}
+
+# What can be printed or written; nothing is made that nobody asked for.
+DOCUMENTS: dict[str, Callable[[Review], str]] = {
+    "json": lambda review: f"{json.dumps(review.to_dict(), indent=1, ensure_ascii=False)}\n",
+    "markdown": markdown,
+    "github": lambda review: "".join(f"{line}\n" for line in annotations(review)),
+    "sarif": lambda review: f"{json.dumps(sarif(review), indent=1, ensure_ascii=False)}\n",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Where to write each document; None where one was not asked for."""
+
+    json: Path | None
+    markdown: Path | None
+    github: Path | None
+    sarif: Path | None
+
+    def write(self, review: Review) -> None:
+        """Write the documents, the one for other tools last, so that a wrong path of it costs no other."""
+        for name, document in DOCUMENTS.items():
+            path: Path | None = getattr(self, name)
+            if path is not None:
+                output.save(path, document(review).encode("utf-8", "backslashreplace"), force=True)
+
+
+def _asked(command: Command) -> Command:
+    """Add the options that say what is judged by what, which the command takes as one: ``asked``."""
+    added = (
+        click.option("--base", metavar="REF", help="Compare the lock file of HEAD with that of this commit."),
+        click.option("--head", metavar="REF", help="The commit to judge. [default: HEAD]"),
+        click.option("--lock", type=options.PATH, metavar="FILE", help=f"The lock file. [default: {FILE_NAME}]"),
+        click.option(
+            "--policy", type=options.PATH, metavar="FILE", help=f"The policy. [default: {NAME}, where there is one]"
+        ),
+        click.option("--model", metavar="NAME", help="What the policy calls a model that is given by itself."),
+        click.option("--all", "everything", is_flag=True, help="Judge unchanged models too, and count old findings."),
+    )
+    return gathered(command, added, tuple(Asked.__dataclass_fields__), "asked", lambda told: Asked(**told))
+
+
+def _files(command: Command) -> Command:
+    """Add the options that name files to write, which the command takes as one: ``files``."""
+    added = tuple(
+        click.option(f"--{option}", name, type=options.PATH, metavar="FILE", help=f"Write {what} too.")
+        for option, name, what in (
+            ("json", "json", "JSON"),
+            ("markdown", "markdown", "Markdown"),
+            ("sarif", "sarif", "SARIF 2.1.0"),
+            ("annotations", "github", "GitHub's workflow commands"),
+        )
+    )
+    return gathered(command, added, tuple(Files.__dataclass_fields__), "files", lambda told: Files(**told))
 
 
 @click.command()
 @click.argument("models", nargs=-1)
-@click.option("--base", metavar="REF", help="Compare the lock file of HEAD with that of this commit.")
-@click.option("--head", metavar="REF", help="The commit to judge. [default: HEAD]")
-@click.option("--lock", type=options.PATH, metavar="FILE", help=f"The lock file. [default: {FILE_NAME}]")
-@click.option("--policy", type=options.PATH, metavar="FILE", help=f"The policy. [default: {NAME}, where it is]")
-@click.option("--model", metavar="NAME", help="What the policy calls a model that is given by itself.")
+@_asked
 @trust.signers
-@click.option("--all", "everything", is_flag=True, help="Judge unchanged models too, and count old findings.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
-@click.option("--json", "json_file", type=options.PATH, metavar="FILE", help="Write JSON too.")
-@click.option("--markdown", "markdown_file", type=options.PATH, metavar="FILE", help="Write Markdown too.")
-@click.option("--sarif", "sarif_file", type=options.PATH, metavar="FILE", help="Write SARIF 2.1.0 too.")
-@click.option("--annotations", type=options.PATH, metavar="FILE", help="Write GitHub's workflow commands too.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("table", *DOCUMENTS)),
+    default="table",
+    show_default=True,
+    help="What to print.",
+)
+@_files
 @click.option(
     "--fail-on",
     type=click.Choice(get_args(FailOn)),
@@ -46,7 +102,17 @@ STYLES = {"plain": "", "good": "bold green", "bad": "bold red", "doubtful": "yel
 )
 @options.quiet
 @click.pass_context
-def gate(context: click.Context, *, form: str, fail_on: FailOn, quiet: bool, **given: Any) -> None:  # noqa: ANN401
+def gate(
+    context: click.Context,
+    *,
+    models: tuple[str, ...],
+    asked: Asked,
+    trusted: trust.Trusted,
+    form: str,
+    files: Files,
+    fail_on: FailOn,
+    quiet: bool,
+) -> None:
     """Judge the models that a change adds or upgrades, by their evidence and by your policy.
 
     With --base, the lock files of two commits are compared. Policy and keys are read from the base, so that a change
@@ -67,45 +133,35 @@ def gate(context: click.Context, *, form: str, fail_on: FailOn, quiet: bool, **g
     """
     display = Display(quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="mbom-gate-") as scratch:
-        review = _reviewed(display, Path(scratch), **given)
-    documents = {
-        "json": lambda: f"{json.dumps(review.to_dict(), indent=1, ensure_ascii=False)}\n",
-        "markdown": lambda: markdown(review),
-        "sarif": lambda: f"{json.dumps(sarif(review), indent=1, ensure_ascii=False)}\n",
-        "github": lambda: "".join(f"{line}\n" for line in annotations(review)),
-    }
-    files = {"json": "json_file", "markdown": "markdown_file", "github": "annotations", "sarif": "sarif_file"}
-    for name, parameter in files.items():
-        if given[parameter] is not None:
-            output.save(given[parameter], documents[name]().encode("utf-8", "backslashreplace"), force=True)
+        review = _reviewed(display, models, asked, trusted, Path(scratch))
+    files.write(review)
     if form == "table":
         _print(table(review), display)
     else:
-        display.data(documents[form]())
+        display.data(DOCUMENTS[form](review))
     context.exit(review.status(fail_on))
 
 
-def _reviewed(display: Display, scratch: Path, *, models: tuple[str, ...], **given: Any) -> Review:  # noqa: ANN401
+def _reviewed(display: Display, models: tuple[str, ...], asked: Asked, trusted: trust.Trusted, scratch: Path) -> Review:
     """Judge what the arguments name."""
-    if given["base"] is None and given["head"] is not None:
+    now = datetime.now(UTC)
+    if asked.base is not None:
+        if models:
+            raise UsageError(f"--base compares two commits, so {models[0]} has no place; leave one of them out")
+        return of_commits(scratch, now, asked, trusted)
+    if asked.head is not None:
         raise UsageError("--head is compared with --base, which is not given")
-    if given["base"] is not None and models:
-        raise UsageError(f"--base compares two commits, so {models[0]} has no place; leave one of them out")
-    if given["base"] is None and not models:
+    if not models:
         raise UsageError("what is to be judged? Give --base REF, or two lock files, or one or two models")
     if len(models) > 2:
         raise UsageError(f"{len(models)} models were given; at most an old and a new one can be")
-    now = datetime.now(UTC)
-    if given["base"] is not None:
-        return of_commits(scratch, now, given)
-    are_locks = [_is_lock(named) for named in models]
-    if len(set(are_locks)) > 1:
+    if len({_is_lock(named) for named in models}) > 1:
         raise UsageError(f"{models[0]} and {models[1]} are a lock file and a model, which cannot be compared")
-    if are_locks[0]:
-        if given["lock"] is not None:
-            raise UsageError(f"--lock goes with --base; {models[0]} is a lock file already")
-        return of_files([Path(named) for named in models], now, given)
-    return _of_models(display, list(models), Judged.on_disk(now, given), given)
+    if asked.lock is not None:
+        raise UsageError("--lock goes with --base; without it, lock files are named as they are")
+    if _is_lock(models[0]):
+        return of_files([Path(named) for named in models], now, asked, trusted)
+    return _of_models(display, list(models), Judged.on_disk(now, asked, trusted), asked.model)
 
 
 def _is_lock(named: str) -> bool:
@@ -113,7 +169,7 @@ def _is_lock(named: str) -> bool:
     return named.endswith(".lock")
 
 
-def _of_models(display: Display, models: list[str], judged: Judged, given: dict[str, Any]) -> Review:
+def _of_models(display: Display, models: list[str], judged: Judged, model: str | None) -> Review:
     *before, after = models
     with display.scanning() as on_scan:
 
@@ -122,9 +178,9 @@ def _of_models(display: Display, models: list[str], judged: Judged, given: dict[
 
         old = opened(before[0]) if before else None
         if kind(after) == "bundle":
-            item = gate_bundle(Path(after), label=after, old=old, judge=judged.judge, model=given["model"])
+            item = gate_bundle(Path(after), label=after, old=old, judge=judged.judge, model=model)
         else:
-            item = gate_checkpoint(opened(after), old=old, judge=judged.judge, model=given["model"])
+            item = gate_checkpoint(opened(after), old=old, judge=judged.judge, model=model)
     return Review(
         gated=(item,),
         unchanged=0,
@@ -138,7 +194,5 @@ def _of_models(display: Display, models: list[str], judged: Judged, given: dict[
 
 
 def _print(lines: list[Line], display: Display) -> None:
-    from rich.text import Text  # noqa: PLC0415
-
     for line in lines:
         display.out.print(Text(plain(line.text).replace("\n", "\\n"), style=STYLES[line.tone]))

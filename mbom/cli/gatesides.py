@@ -1,13 +1,12 @@
 """What `mbom gate` compares and whose word counts, from its options: lock files on this machine or in commits."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from mbom.cli.console import shown
-from mbom.cli.trust import Trusted as TrustOptions
+from mbom.cli.trust import Trusted as Options
 from mbom.digest import sha256
 from mbom.errors import KeyFileError, SourceError, UsageError
 from mbom.gate import Judge, PolicyUsed, Review, Side, Trusted, gate
@@ -24,6 +23,18 @@ NO_POLICY = PolicyUsed(file=None, source="none", sha256=None)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the options say of what is judged by what; None where one was not given."""
+
+    base: str | None
+    head: str | None
+    lock: Path | None
+    policy: Path | None
+    model: str | None
+    everything: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judged:
     """Whose word counts, and what a report says of it."""
 
@@ -32,27 +43,26 @@ class Judged:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def on_disk(cls, now: datetime, given: Mapping[str, Any]) -> "Judged":
+    def on_disk(cls, now: datetime, asked: Asked, options: Options) -> "Judged":
         """Return the policy and the trust of this machine."""
-        path = given["policy"] if given["policy"] is not None else Path(NAME)
-        options: TrustOptions = given["trusted"]
-        if given["policy"] is None and not path.exists():
-            judge = Judge(policy=None, trusted=_only(options), now=now, everything=given["everything"])
+        path = asked.policy if asked.policy is not None else Path(NAME)
+        if asked.policy is None and not path.exists():
+            judge = Judge(policy=None, trusted=_only(options), now=now, everything=asked.everything)
             return cls(judge=judge, used=NO_POLICY)
         data = read_file(path)
         policy = Policy.from_bytes(data, file=shown(path), folder=path.parent)
         trusted = _trusting(policy, lambda _: path.parent, options)
-        judge = Judge(policy=policy, trusted=trusted, now=now, everything=given["everything"])
+        judge = Judge(policy=policy, trusted=trusted, now=now, everything=asked.everything)
         return cls(judge=judge, used=PolicyUsed(file=shown(path), source="disk", sha256=sha256(data)))
 
 
-def of_files(locks: Sequence[Path], now: datetime, given: Mapping[str, Any]) -> Review:
+def of_files(locks: Sequence[Path], now: datetime, asked: Asked, options: Options) -> Review:
     """Judge one lock file, in place of another where there are two.
 
     Raises:
         SourceError: when one of them is missing.
     """
-    judged = Judged.on_disk(now, given)
+    judged = Judged.on_disk(now, asked, options)
     sides = [_side(path) for path in locks]
     old = sides[0] if len(sides) > 1 else None
     gated = gate(old, sides[-1], judge=judged.judge)
@@ -78,21 +88,22 @@ def _side(path: Path) -> Side:
     return Side(lock=lock, find=find)
 
 
-def of_commits(scratch: Path, now: datetime, given: Mapping[str, Any]) -> Review:
+def of_commits(scratch: Path, now: datetime, asked: Asked, options: Options) -> Review:
     """Judge the lock file of one commit in place of that of another.
 
     Raises:
         UsageError: when a commit, a file or a trust cannot be what is meant.
     """
     repository = Repository.open(Path.cwd())
-    base = repository.resolve(given["base"])
-    head = repository.resolve(given["head"] if given["head"] is not None else "HEAD")
-    path = given["lock"] if given["lock"] is not None else Path(FILE_NAME)
+    assert asked.base is not None
+    base = repository.resolve(asked.base)
+    head = repository.resolve(asked.head if asked.head is not None else "HEAD")
+    path = asked.lock if asked.lock is not None else Path(FILE_NAME)
     lock = within(repository, path)
     if lock is None:
         raise UsageError(f"{path} lies outside of the repository at {shown(repository.root)}")
     request = PullRequest(repository=repository, base=base, head=head, lock=lock, scratch=scratch)
-    judged = _of_request(request, now, given)
+    judged = _of_request(request, now, asked, _exported(request, options))
     old, new = request.sides()
     gated = gate(old, new, judge=judged.judge, tampered=request.tampered(old, new))
     first = () if old is not None else (f"The base has no {lock}: every model counts as added.",)
@@ -107,14 +118,13 @@ def of_commits(scratch: Path, now: datetime, given: Mapping[str, Any]) -> Review
     )
 
 
-def _of_request(request: PullRequest, now: datetime, given: Mapping[str, Any]) -> Judged:
+def _of_request(request: PullRequest, now: datetime, asked: Asked, options: Options) -> Judged:
     """Return the policy and the trust that a change cannot bring along by itself."""
-    options = _exported(request, given["trusted"])
-    path = given["policy"] if given["policy"] is not None else Path(NAME)
+    path = asked.policy if asked.policy is not None else Path(NAME)
     name = within(request.repository, path)
     found = request.trusted(name, limit=SIZE_LIMIT) if name is not None else None
     if name is None or found is None:
-        return replace(Judged.on_disk(now, {**given, "trusted": options}))
+        return Judged.on_disk(now, asked, options)
     data, source = found
     policy = Policy.from_bytes(data, file=name, folder=request.repository.root / PurePosixPath(name).parent)
     commit = request.base if source == "base" else request.head
@@ -122,7 +132,7 @@ def _of_request(request: PullRequest, now: datetime, given: Mapping[str, Any]) -
         policy=policy,
         trusted=_trusting(policy, _keys_of(request, commit, name, policy), options),
         now=now,
-        everything=given["everything"],
+        everything=asked.everything,
     )
     notes = []
     if source == "head":
@@ -149,7 +159,7 @@ def _keys_of(request: PullRequest, commit: str, name: str, policy: Policy) -> Ca
     return having
 
 
-def _exported(request: PullRequest, options: TrustOptions) -> TrustOptions:
+def _exported(request: PullRequest, options: Options) -> Options:
     """Return the options with the base's files in place of those that a change could have replaced."""
 
     def base_of(path: Path | None) -> Path | None:
@@ -175,9 +185,7 @@ def _exported(request: PullRequest, options: TrustOptions) -> TrustOptions:
     )
 
 
-def _trusting(
-    policy: Policy, folder: Callable[[str], Path], options: TrustOptions
-) -> Callable[[str], Sequence[Trusted]]:
+def _trusting(policy: Policy, folder: Callable[[str], Path], options: Options) -> Callable[[str], Sequence[Trusted]]:
     """Return who may sign a model: whom the policy names, and where it names nobody, whom the options do."""
     fallback = _only(options) if options.given else None
     made: dict[int, Trusted] = {}
@@ -196,7 +204,7 @@ def _trusting(
     return trusted
 
 
-def _only(options: TrustOptions) -> Callable[[str], Sequence[Trusted]]:
+def _only(options: Options) -> Callable[[str], Sequence[Trusted]]:
     """Return the trust of the options, for every model; without any, that in the user's own key."""
     verifier = options.verifier()
     keyless = bool(options.keyless.given())

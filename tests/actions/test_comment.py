@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from actions.test_gate_action import GATE, PullRequests, job
+from actions.conftest import PullRequests
+from actions.test_gate_action import GATE, job
 from composite import Job, Ran, run_action
 
 BOT = {"login": "github-actions[bot]", "type": "Bot"}

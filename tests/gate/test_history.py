@@ -155,14 +155,29 @@ def test_a_zip_is_a_bundle_too(repo: GitRepo, tmp_path: Path) -> None:
     assert bundle.read(copy) == bundle.read(old_bundle())
 
 
+def link(folder: Path) -> None:
+    (folder / "bom.cdx.json").symlink_to("/etc/passwd")
+
+
+def stranger(folder: Path) -> None:
+    (folder / "run.sh").write_bytes(b"#!/bin/sh\n")
+
+
+def inner_folder(folder: Path) -> None:
+    (folder / "more").mkdir()
+    (folder / "more" / "x").write_bytes(b"x")
+
+
+def large_signature(folder: Path) -> None:
+    (folder / "shards").mkdir()
+    (folder / "shards" / "model.safetensors.sigstore.json").write_bytes(b"x" * ((64 << 10) + 1))
+
+
 HOSTILE = {
-    "a link": lambda folder: (folder / "bom.cdx.json").symlink_to("/etc/passwd"),
-    "a stranger": lambda folder: (folder / "run.sh").write_bytes(b"#!/bin/sh\n"),
-    "a folder of its own": lambda folder: ((folder / "more").mkdir(), (folder / "more" / "x").write_bytes(b"x")),
-    "a shard signature that is too large": lambda folder: (
-        (folder / "shards").mkdir(exist_ok=True),
-        (folder / "shards" / "model.safetensors.sigstore.json").write_bytes(b"x" * (64 << 10) + b"x"),
-    ),
+    "a link": link,
+    "a stranger": stranger,
+    "a folder of its own": inner_folder,
+    "a shard signature that is too large": large_signature,
 }
 
 
