@@ -3,12 +3,14 @@
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 from attesting import CREATED, FIXTURE, Scene
+from measuring import Records
 
 from mbom import bom, bundle
 from mbom.cli import cli, run
@@ -162,3 +164,22 @@ def test_the_mistakes_of_others_are_told_as_shown(tmp_path: Path, capsys: pytest
     path.write_text(json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": [model]}))
     assert run(["bom", "validate", str(path)]) == 1
     assert capsys.readouterr().out.splitlines() == shown_output("advice ")
+
+
+def test_a_lock_file_looks_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = FIXTURE.parent / "bundles" / "v3"
+    shutil.copytree(published / "tiny-gpt-oss.mbom", tmp_path / "evidence" / "tiny-gpt-oss.mbom")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1795250000")
+    key = str(published / "release.pub")
+    assert run(["lock", "add", "evidence/tiny-gpt-oss.mbom", str(FIXTURE), "--key", key]) == 0
+    written = (tmp_path / "mbom.lock").read_text(encoding="utf-8").splitlines()
+    assert written[written.index("[[model]]") :] == shown_output("[[model]]")
+
+
+def test_a_copy_with_one_weight_moved_is_identified_as_shown(
+    records: Records, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(records.bundle.parent)
+    assert run(["identify", str(records.bent), "--against", "tiny.mbom", "--record", str(records.of_bent)]) == 0
+    assert capsys.readouterr().out.splitlines() == shown_output("outcome ")

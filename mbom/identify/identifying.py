@@ -174,7 +174,7 @@ def _shown(best: Candidate) -> str:
     if best.nearness is None or best.compared.sketches is None:
         return share
     sketches = best.compared.sketches
-    return f"{share}, distance {sketches.distance:.2g} ± {sketches.error:.1g} where chance is about 1"
+    return f"{share}, distance {sketches.distance:.2g} ± {sketches.error:.1g} (unrelated: about 1)"
 
 
 def _nothing(record: Record | None, candidates: Sequence[Candidate]) -> str:

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from mbom.lockfile.entry import KEYS, Entry
 from mbom.lockfile.lock import Lock
+from mbom.strictjson import Json
 
 # From the worst to the least. The ids are public.
 # ``changed-in-place``: the same commit, and other files. No commit can be that: somebody lied, or was lied to.
@@ -40,6 +41,16 @@ class LockChange:
     def kind(self) -> LockKind:
         """The worst of what became of it."""
         return self.kinds[0]
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return the change as JSON."""
+        return {
+            "name": self.name,
+            "kinds": list(self.kinds),
+            "keys": list(self.keys),
+            "old": self.old.to_dict() if self.old is not None else None,
+            "new": self.new.to_dict() if self.new is not None else None,
+        }
 
 
 def changes(old: Lock | None, new: Lock) -> tuple[LockChange, ...]:

@@ -12,6 +12,7 @@ from mbom.errors import FormatError, RefusedError, StorageError
 from mbom.signing import Signatory
 from mbom.source import is_repo
 from mbom.source.names import check_name
+from mbom.strictjson import Json
 from mbom.verdict import STEPS
 
 NAME_LIMIT = 200  # characters; the hub's longest names of repositories have 193
@@ -78,6 +79,23 @@ class Entry:
     def source(self) -> str:
         """Where the model comes from, in words for people: ``org/name@revision``, or that it is a folder."""
         return f"{self.repo}@{self.revision}" if self.repo is not None else "a folder"
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return the entry as JSON, with the keys that the file has; those that it leaves out are None."""
+        return {
+            "name": self.name,
+            "repo": self.repo,
+            "revision": self.revision,
+            "digest": self.digest,
+            "bundle": self.bundle,
+            "bundle_digest": self.bundle_digest,
+            "signer": self.signer.to_dict(),
+            "licence": list(self.licence),
+            "restrictions": list(self.restrictions),
+            "verdict": self.verdict,
+            "checked": list(self.checked),
+            "date": self.date.isoformat(),
+        }
 
     @classmethod
     def from_table(cls, table: Mapping[str, object], *, what: str) -> "Entry":

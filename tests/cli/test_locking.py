@@ -234,7 +234,7 @@ def test_without_a_signer_digests_are_checked_and_signatures_are_said_not_to_be(
     assert found["signature"] == f"SKIP no signer was given; locked was {tiny.signer.public_key.fingerprint}"
     status, out, _ = command("lock", "check")
     assert out.splitlines()[-1] == (
-        "AS LOCKED: 1 of 1 models as locked, by digest; no signature was checked, --key or --identity does that"
+        "AS LOCKED: 1 model, by digest; no signature was checked, --key or --identity does that"
     )
 
 
@@ -242,7 +242,7 @@ def test_with_signer_and_checkpoint_everything_is_checked(tiny: Scene, command: 
     status, found = checked(command, "--key", "release.pub", "--checkpoint", f"tiny={tiny.checkpoint}")
     assert (status, [text[:4] for text in found.values()]) == (0, ["PASS"] * 4)
     status, out, _ = command("lock", "check", "tiny", "--key", "release.pub")
-    assert out.splitlines()[-1] == "AS LOCKED: 1 of 1 models as locked, signatures checked"
+    assert out.splitlines()[-1] == "AS LOCKED: 1 model, signatures checked"
 
 
 def flip(path: Path) -> None:
@@ -324,7 +324,7 @@ def test_another_signer_than_the_trusted_one_is_refused(tiny: Scene, command: Co
     status, found = checked(command, "--key", "other.pub")
     assert (status, found["signature"].startswith("FAIL signature: ")) == (1, True)
     status, out, _ = command("lock", "check", "--key", "other.pub")
-    assert (status, out.splitlines()[-1]) == (1, "REFUSED: 0 of 1 models as locked, signatures checked")
+    assert (status, out.splitlines()[-1]) == (1, "REFUSED: 1 of 1 model, signatures checked")
 
 
 def test_a_bundle_that_is_not_there_could_not_be_checked(tiny: Scene, command: Command) -> None:
@@ -334,7 +334,7 @@ def test_a_bundle_that_is_not_there_could_not_be_checked(tiny: Scene, command: C
         3, "SKIP could not be checked: tiny: there is no bundle at tiny.mbom; put it there, or lock it where it lies",
     )  # fmt: skip
     assert found["signature"].startswith("SKIP ")
-    assert command("lock", "check")[1].splitlines()[-1].startswith("INCOMPLETE: 0 of 1 models")
+    assert command("lock", "check")[1].splitlines()[-1].startswith("INCOMPLETE: 1 of 1 model, ")
 
 
 def test_a_bundle_that_is_a_link_out_of_the_repository_is_refused(
@@ -355,7 +355,7 @@ def test_models_are_picked_by_name(tiny: Scene, command: Command) -> None:
     (tiny.root / "mbom.lock").write_bytes(relocked_second.to_bytes())
     assert checked(command, "tiny")[0] == 0
     status, out, _ = command("lock", "check")
-    assert (status, out.splitlines()[-1].startswith("REFUSED: 1 of 2 models as locked")) == (1, True)
+    assert (status, out.splitlines()[-1].startswith("REFUSED: 1 of 2 models, ")) == (1, True)
     for arguments, sentence in {
         ("third",): "third is not locked in mbom.lock",
         ("tiny", "--checkpoint", "second=."): "which is not among the models",

@@ -176,6 +176,25 @@ def test_shapes_beyond_any_memory_are_counted_all_the_same() -> None:
     assert near(giant, giant).similarity == pytest.approx(1.0)
 
 
+def test_weights_of_no_elements_count_for_nothing() -> None:
+    weights = tuple(replace(weight, shape=(0, *weight.shape[1:])) for weight in RECORD.weights if weight.slices == 1)
+    size = sum(weight.size for weight in weights)
+    nothing = sketched(np.ones(size), replace(RECORD, weights=weights))
+    assert near(nothing, nothing) == Nearness(comparable=0.0, similarity=0.0, score=0.0, chance=1.0)
+
+
+def test_a_mixture_of_experts_is_told_from_many_known_models() -> None:
+    """99 of 100 weights are in experts, whose sketches have 16 values each; the other roles speak all the same."""
+    rng = np.random.default_rng(29)
+    record = replace(RECORD, weights=synthetic.gpt_oss_120b())
+    size = sum(weight.size for weight in record.weights)
+    base = rng.normal(size=size)
+    model, sibling = (sketched(base + 0.1 * rng.normal(size=size), record) for _ in range(2))
+    assert near(model, sketched(base, record), 10_000).chance < 1e-30
+    assert near(sketched(rng.normal(size=size), record), sketched(base, record)).chance > CHANCE
+    assert separation(model, sketched(base, record), sibling) < CHANCE
+
+
 # ---- rivals ----
 
 

@@ -122,7 +122,7 @@ def _show(display: Display, checkups: Sequence[Checkup], *, signatures: bool) ->
             line = (f"  {item.id:<10}", (item.outcome, COLOURS[item.outcome]), f"  {plain(item.detail)}")
             display.out.print(Text.assemble(*line))
     status = exit_code(checkups)
-    good = sum(checkup.outcome == "verified" for checkup in checkups)
+    wrong = sum(checkup.outcome != "verified" for checkup in checkups)
+    models = f"{wrong} of " * bool(wrong) + ("1 model" if len(checkups) == 1 else f"{len(checkups):,} models")
     how = "signatures checked" if signatures else "by digest; no signature was checked, --key or --identity does that"
-    text = f"{_OUTCOMES[status].upper()}: {good} of {len(checkups)} models as locked, {how}"
-    display.out.print(Text(text, style=_STYLES[status]))
+    display.out.print(Text(f"{_OUTCOMES[status].upper()}: {models}, {how}", style=_STYLES[status]))

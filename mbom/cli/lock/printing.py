@@ -35,7 +35,7 @@ def show(
         document: dict[str, Json] = {
             "schema": SCHEMA,
             "lock": str(path),
-            "changes": [change_object(change) for change in changes],
+            "changes": [change.to_dict() for change in changes],
             "verdict": verdict.to_dict() if verdict is not None else None,
         }
         display.data(json.dumps(document, indent=1, ensure_ascii=False))
@@ -50,44 +50,14 @@ def show(
     display.data(str(path))
 
 
-def change_object(change: LockChange) -> Json:
-    """Return a change as JSON."""
-    return {
-        "name": change.name,
-        "kinds": list(change.kinds),
-        "keys": list(change.keys),
-        "old": entry_object(change.old),
-        "new": entry_object(change.new),
-    }
-
-
-def entry_object(entry: Entry | None) -> Json:
-    """Return an entry as JSON, with the keys that the file has."""
-    if entry is None:
-        return None
-    return {
-        "name": entry.name,
-        "repo": entry.repo,
-        "revision": entry.revision,
-        "digest": entry.digest,
-        "bundle": entry.bundle,
-        "bundle_digest": entry.bundle_digest,
-        "signer": entry.signer.to_dict(),
-        "licence": list(entry.licence),
-        "restrictions": list(entry.restrictions),
-        "verdict": entry.verdict,
-        "checked": list(entry.checked),
-        "date": entry.date.isoformat(),
-    }
-
-
 def _lines(change: LockChange) -> list[str]:
     entry = change.new or change.old
     assert entry is not None
     lines = [f"{change.name}   {', '.join(change.kinds)}"]
     for key in _SHOWN:
-        if change.old is None or change.new is None:
-            lines.append(f"  {key:<13} {_value(entry, key)}")
+        if change.old is None or change.new is None or not change.keys:
+            if getattr(entry, key) is not None:
+                lines.append(f"  {key:<13} {_value(entry, key)}")
         elif key in change.keys:
             lines.append(f"  {key:<13} {_value(change.old, key)} → {_value(change.new, key)}")
     return lines
