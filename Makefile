@@ -92,6 +92,7 @@ bench: $(VENV)/developer
 	$(BIN)/python bench/offload.py
 	PYTHONPATH=.:tests $(BIN)/python bench/bom.py
 	PYTHONPATH=.:tests $(BIN)/python bench/bom.py --tensors 1000 --files 90000 --runs 1
+	PYTHONPATH=.:tests $(BIN)/python bench/bundlediff.py
 	$(BIN)/python bench/faults.py
 	PYTHONPATH=.:tests $(BIN)/python bench/bitflips.py
 

@@ -150,6 +150,21 @@ def test_the_coverage_of_the_bundled_checkpoint_is_what_is_shown(
         assert any(full == line or (line.endswith("…") and full.startswith(line[:-1])) for full in printed), line
 
 
+def test_a_diff_tells_what_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tuned = Path(shutil.copytree(FIXTURE, tmp_path / "tuned"))
+    for name, before, after in (
+        ("config.json", '"sliding_window": 32', '"sliding_window": 64'),
+        ("chat_template.jinja", "You are tiny-gpt-oss.", "You are a helpful tutor."),
+    ):
+        text = (tuned / name).read_text(encoding="utf-8")
+        (tuned / name).write_text(text.replace(before, after), encoding="utf-8")
+    assert run(["diff", str(FIXTURE), str(tuned), "--no-weights"]) == 0
+    printed = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert [line for line in printed if line in shown_output("before ")] == [
+        line for line in shown_output("before ") if line
+    ]
+
+
 def test_the_mistakes_of_others_are_told_as_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commit = "6cee5e81ee83917806bbde320786a8fb61efebee"
     model = {

@@ -16,7 +16,8 @@ from mbom.diff.opening import joined, kind, open_dossier
 from mbom.dossier import Dossier
 from mbom.errors import UsageError
 
-SHOWN = 6  # lines of each section; --json has them all
+SHOWN = 4  # lines of each section; --json has them all
+COLUMN = 1 + max(len(title) for title in wording.TITLES.values())  # where the lines begin
 DIFFERENT = 1
 LEFT_ALONE = "the values of weights were left alone, as --no-weights asks"
 _KINDS = {"bundle": "a bundle", "checkpoint": "a checkpoint in a folder", "hub": "a repository on the hub"}
@@ -124,15 +125,16 @@ class _Opener:
 
 
 def _print(changes: Changes, display: Display) -> None:
-    """Print one screen of text."""
-    lines = [f"before  {wording.side(changes.old)}", f"after   {wording.side(changes.new)}"]
+    """Print one screen of text: a section in each block of lines, its name beside the first of them."""
+    rows = [("before", wording.side(changes.old)), ("after", wording.side(changes.new))]
     for group in wording.groups(changes, shown=SHOWN):
-        lines.append(group.title)
-        lines += [f"  {line}" for line in group.lines]
+        lines = [*group.lines]
         if group.more:
-            lines.append(f"  and {group.more:,} more; --json lists them all")
-        lines += [f"    {line}" for line in group.text]
+            lines.append(f"and {group.more:,} more; --json lists them all")
+        lines += [f"  {line}" for line in group.text]
         if group.text_more:
-            lines.append(f"    … {group.text_more:,} more lines; --json has them all")
-    for line in (*lines, wording.headline(changes)):
-        display.data(plain(line))
+            lines.append(f"  … {group.text_more:,} more lines; --json has them all")
+        rows += [(group.title if number == 0 else "", line) for number, line in enumerate(lines)]
+    for title, line in rows:
+        display.data(plain(f"{title:<{COLUMN}}{line}").rstrip())
+    display.data(plain(wording.headline(changes)))

@@ -19,7 +19,7 @@ def flat(data: bytes, *, what: str, without: Sequence[tuple[str, ...]] = ()) -> 
     Args:
         data: a JSON document.
         what: its name.
-        without: members that are left out, each by its place: ``("model", "vocab")``.
+        without: objects that are left out, each by its place: ``("model", "vocab")``; another value there stays.
     """
     try:
         document = loads(data, what=what, infinity=True)
@@ -32,8 +32,8 @@ def flat(data: bytes, *, what: str, without: Sequence[tuple[str, ...]] = ()) -> 
         held: Json = document
         for key in outer:
             held = held.get(key) if isinstance(held, dict) else None
-        if isinstance(held, dict):
-            held.pop(last, None)
+        if isinstance(held, dict) and isinstance(held.get(last), dict):
+            del held[last]
     for name, item in _members(document):
         members[name] = item
         if len(members) > MEMBERS_LIMIT:

@@ -1,6 +1,7 @@
 """The facts of two models: what their BOMs say, and the members of their configurations where those are at hand."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from mbom.bom.coverage.view import View
@@ -18,16 +19,18 @@ from mbom.strictjson import Json
 
 GENERATION_CONFIG = "generation_config.json"
 ADDED_TOKENS = "added_tokens.json"
+IN_CONFIG = f"{TOKENIZER_CONFIG}:chat_template"  # whatever form it has, also one that mbom reads no template from
 
 # What properties of a BOM explain numbers with, or repeat.
 _RULES = (":rule", ":formula", ":method")
 
-# Members of tokenizer files that the comparison of vocabularies and of templates tells better.
+# Objects in tokenizer files that the comparison of vocabularies tells better: ids by token. Unigram has a list of
+# scores there, which that comparison does not look at.
 _TOLD_ELSEWHERE: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    TOKENIZER_CONFIG: (("chat_template",),),
+    TOKENIZER_CONFIG: (),
     SPECIAL_TOKENS: (),
     ADDED_TOKENS: (),
-    TOKENIZER_JSON: (("added_tokens",), ("model", "vocab")),
+    TOKENIZER_JSON: (("model", "vocab"),),
 }
 
 # Roles of files whose digests are facts of a section.
@@ -54,7 +57,10 @@ def fields(old: Dossier, new: Dossier) -> tuple[tuple[FieldChange, ...], tuple[s
         notes += note
     for file in _tokenizer_files(old, new):
         changes, _ = _document("tokenizer", file, old, new)
-        found += changes
+        found += (
+            replace(change, section="chat-template") if change.name.startswith(IN_CONFIG) else change
+            for change in changes
+        )
     unique = {(change.section, change.name, bounded.lossless([change.old, change.new])): change for change in found}
     order = {section: number for number, section in enumerate(SECTIONS)}
     return tuple(sorted(unique.values(), key=lambda change: (order[change.section], change.name))), tuple(notes)

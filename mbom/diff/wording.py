@@ -117,8 +117,8 @@ def _by_itself(changes: Changes, change: FieldChange, section: str) -> bool:
         return False
     if section != "chat-template":
         return True
-    told = {name for template in changes.templates for name in (template.name, template.name.rpartition(" ")[0])}
-    return change.name not in told
+    names = [template.name for template in changes.templates]
+    return not any(change.name in (name, file := name.rpartition(" ")[0], f"{file}:chat_template") for name in names)
 
 
 def headline(changes: Changes) -> str:
@@ -299,8 +299,8 @@ def _share(share: float) -> str:
 
 def _explanations(changes: Changes) -> Iterator[str]:
     for found in changes.explanations:
-        left = "" if found.residual is None else f" ({found.residual:.1e} of the change is left)"
-        yield f"{found.outcome}, {found.id}: {found.sentence}{left if found.residual else ''}"
+        left = f", {found.residual:.1e} of the change is left" if found.residual else ""
+        yield f"{found.sentence}{left} [{found.id}, {found.outcome}]"
 
 
 def _behaviour(changes: Changes) -> Iterator[str]:

@@ -1,6 +1,9 @@
 """`mbom diff`: what changed between two models, in words, as Markdown and as data."""
 
+import contextlib
+import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,19 +13,22 @@ import pytest
 from attesting import Scene
 from commands import mbom, schema
 from diffing import BUNDLE, CHECKPOINT, HOSTILE, edited, members
+from hubserver import HubServer
 from jsonschema import ValidationError
 from largebundles import write_two
+
+from mbom.cli import run
 
 QUICK = ("--no-weights", "-q")
 
 
 def test_a_bundle_and_its_checkpoint_are_the_same(home: Path) -> None:
-    run = mbom("diff", BUNDLE, CHECKPOINT, "--no-weights", "--exit-code", home=home)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines()[-1] == "The same files."
-    assert f"old        {BUNDLE}   a bundle" in run.stderr
-    assert f"new        {CHECKPOINT}   a checkpoint in a folder" in run.stderr
-    assert "signatures are not checked here: `mbom verify` does that" in run.stderr
+    ran = mbom("diff", BUNDLE, CHECKPOINT, "--no-weights", "--exit-code", home=home)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == "The same files."
+    assert f"old        {BUNDLE}   a bundle" in ran.stderr
+    assert f"new        {CHECKPOINT}   a checkpoint in a folder" in ran.stderr
+    assert "signatures are not checked here: `mbom verify` does that" in ran.stderr
 
 
 def test_changes_are_told_on_one_screen(home: Path, tmp_path: Path) -> None:
@@ -32,22 +38,25 @@ def test_changes_are_told_on_one_screen(home: Path, tmp_path: Path) -> None:
         chat_template__jinja=lambda data: data.replace(b"Current date", b"Today"),
         LICENSE=lambda _: b"All rights reserved.\n",
     )
-    run = mbom("diff", CHECKPOINT, new, *QUICK, home=home)
-    assert (run.returncode, run.stderr) == (0, "")
-    lines = run.stdout.splitlines()
-    assert lines[0].startswith("before  tiny-gpt-oss · a checkpoint · sha256:")
-    assert "  rope_theta: 150000 → 200000" in lines
-    assert '    -{{- "\\nCurrent date: " + strftime_now("%Y-%m-%d") + "<|end|>" }}' in lines
-    assert '    +{{- "\\nToday: " + strftime_now("%Y-%m-%d") + "<|end|>" }}' in lines
-    assert "  detected in LICENSE: Apache-2.0 (exact) → unknown" in lines
+    ran = mbom("diff", CHECKPOINT, new, *QUICK, home=home)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    lines = ran.stdout.splitlines()
+    sections = dict(re.findall(r"^(\w[\w ]*?)  +(.*)$", ran.stdout, re.MULTILINE))
+    assert sections["before"].startswith("tiny-gpt-oss · a checkpoint · sha256:")
+    assert sections["Configuration"] == "rope_theta: 150000 → 200000"
+    assert sections["Chat template"] == "changed: chat_template.jinja default"
+    told = [line.strip() for line in lines]
+    assert '-{{- "\\nCurrent date: " + strftime_now("%Y-%m-%d") + "<|end|>" }}' in told
+    assert '+{{- "\\nToday: " + strftime_now("%Y-%m-%d") + "<|end|>" }}' in told
+    assert "detected in LICENSE: Apache-2.0 (exact) → unknown" in told
     assert lines[-1] == "Different: 3 files of 14, the licence and the chat template; 1 finding more than before."
-    assert len(lines) < 60
+    assert len(lines) < 45
 
 
-def test_the_exit_status_tells_of_differences_where_that_is_asked(home: Path, tmp_path: Path) -> None:
-    new = edited(tmp_path, config__json=lambda data: data + b"\n")
-    assert mbom("diff", CHECKPOINT, new, *QUICK, home=home).returncode == 0
-    assert mbom("diff", CHECKPOINT, new, *QUICK, "--exit-code", home=home).returncode == 1
+def test_the_exit_status_tells_of_differences_where_that_is_asked(tmp_path: Path) -> None:
+    new = str(edited(tmp_path, config__json=lambda data: data + b"\n"))
+    assert run(["diff", str(CHECKPOINT), new, *QUICK]) == 0
+    assert run(["diff", str(CHECKPOINT), new, *QUICK, "--exit-code"]) == 1
 
 
 def test_a_bundle_with_its_checkpoint_tells_more(home: Path, tmp_path: Path) -> None:
@@ -60,17 +69,31 @@ def test_a_bundle_with_its_checkpoint_tells_more(home: Path, tmp_path: Path) -> 
     assert "· a bundle with its checkpoint, attested 2026-11-02T08:30:00Z ·" in joined.stdout
 
 
-def test_another_checkpoint_beside_a_bundle_is_refused(home: Path, tmp_path: Path) -> None:
+def test_another_checkpoint_beside_a_bundle_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     new = edited(tmp_path, config__json=lambda data: data + b"\n")
-    run = mbom("diff", CHECKPOINT, BUNDLE, "--new-checkpoint", new, *QUICK, home=home)
-    assert (run.returncode, run.stdout) == (1, "")
-    assert "is not the checkpoint that this bundle describes" in run.stderr
+    assert run(["diff", str(CHECKPOINT), str(BUNDLE), "--new-checkpoint", str(new), *QUICK]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "is not the checkpoint that this bundle describes" in told.err
 
 
-def test_a_packed_bundle_is_read_as_it_is(home: Path, tmp_path: Path) -> None:
+def test_a_packed_bundle_is_read_as_it_is(tmp_path: Path) -> None:
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", BUNDLE)
-    run = mbom("diff", packed, BUNDLE, *QUICK, "--exit-code", home=home)
-    assert run.returncode == 0, run.stdout
+    assert run(["diff", packed, str(BUNDLE), *QUICK, "--exit-code"]) == 0
+
+
+def test_two_revisions_of_a_repository_are_fetched_and_compared(home: Path) -> None:
+    files = {path.name: path.read_bytes() for path in CHECKPOINT.iterdir()}
+    with HubServer() as hub:
+        old = hub.push("acme/tiny", files)
+        new = hub.push("acme/tiny", files | {"config.json": members(rope_theta=200000)(files["config.json"])})
+        env = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home / "hf")}
+        ran = mbom("diff", f"acme/tiny@{old}", "acme/tiny", "--no-weights", "--json", home=home, env=env)
+    assert ran.returncode == 0, ran.stderr
+    assert f"old        acme/tiny@{old}   a repository on the hub" in ran.stderr
+    found = json.loads(ran.stdout)
+    assert (found["old"]["revision"], found["new"]["revision"]) == (old, new)
+    assert {"section": "config", "name": "rope_theta", "old": 150000, "new": 200000} in found["fields"]
 
 
 USAGE: dict[str, tuple[tuple[str | Path, ...], str]] = {
@@ -83,17 +106,17 @@ USAGE: dict[str, tuple[tuple[str | Path, ...], str]] = {
 
 
 @pytest.mark.parametrize("case", USAGE)
-def test_what_makes_no_sense_is_said_so(home: Path, case: str) -> None:
+def test_what_makes_no_sense_is_said_so(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments, words = USAGE[case]
-    run = mbom("diff", *arguments, home=home)
-    assert (run.returncode, run.stdout) == (2, "")
-    assert words in run.stderr
+    assert run(["diff", *map(str, arguments)]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert words in told.err
 
 
-def test_a_missing_side_could_not_be_checked(home: Path) -> None:
-    run = mbom("diff", "gone.mbom", BUNDLE, *QUICK, home=home)
-    assert run.returncode == 3
-    assert "no such bundle" in run.stderr
+def test_a_missing_side_could_not_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["diff", "gone.mbom", str(BUNDLE), *QUICK]) == 3
+    assert "no such bundle" in capsys.readouterr().err
 
 
 def hostile(root: Path) -> Path:
@@ -125,27 +148,28 @@ def hostile(root: Path) -> Path:
 @pytest.mark.parametrize("form", ["text", "--markdown", "--json"])
 def test_nothing_hostile_reaches_the_terminal(home: Path, tmp_path: Path, form: str) -> None:
     asked = () if form == "text" else (form,)
-    run = mbom("diff", CHECKPOINT, hostile(tmp_path), "--no-weights", *asked, home=home)
-    assert run.returncode == 0, run.stderr
-    for line in (run.stdout + run.stderr).splitlines():
+    ran = mbom("diff", CHECKPOINT, hostile(tmp_path), "--no-weights", *asked, home=home)
+    assert ran.returncode == 0, ran.stderr
+    for line in (ran.stdout + ran.stderr).splitlines():
         assert line.isprintable(), line
     if form == "--json":
-        schema("diff").validate(json.loads(run.stdout))
+        schema("diff").validate(json.loads(ran.stdout))
 
 
-def document(home: Path, *arguments: str | Path) -> Any:
-    run = mbom("diff", *arguments, "--json", *QUICK, home=home)
-    assert run.returncode == 0, run.stderr
-    value = json.loads(run.stdout)
+def document(*arguments: str | Path) -> Any:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        assert run(["diff", *map(str, arguments), "--json", *QUICK]) == 0
+    value = json.loads(out.getvalue())
     schema("diff").validate(value)
     return value
 
 
-def test_json_of_real_diffs_follows_the_schema(home: Path, tmp_path: Path, attested: Scene) -> None:
+def test_json_of_real_diffs_follows_the_schema(tmp_path: Path, attested: Scene) -> None:
     new = edited(tmp_path, config__json=members(rope_theta=200000), tokenizer__json=lambda data: data[:-2] + b" }")
-    assert document(home, CHECKPOINT, CHECKPOINT)["identical"]
-    assert not document(home, BUNDLE, new)["identical"]
-    same = document(home, BUNDLE, attested.bundle)
+    assert document(CHECKPOINT, CHECKPOINT)["identical"]
+    assert not document(BUNDLE, new)["identical"]
+    same = document(BUNDLE, attested.bundle)
     assert same["behaviour"]["same"]
     assert same["behaviour"]["top1_agreement"] == 1
 
@@ -154,7 +178,7 @@ def test_json_of_real_diffs_follows_the_schema(home: Path, tmp_path: Path, attes
 def large(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the diff of two bundles in the shape of gpt-oss-120b, as JSON."""
     old, new = write_two(tmp_path_factory.mktemp("large"))
-    return json.dumps(document(tmp_path_factory.mktemp("home"), old, new))
+    return json.dumps(document(old, new))
 
 
 def test_bundles_of_a_large_model_tell_of_layers_and_answers(large: str) -> None:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 from checkpoints import SIDE_FILES
-from diffing import BUNDLE, CHECKPOINT, HOSTILE, edited, read, written
+from diffing import BUNDLE, CHECKPOINT, HOSTILE, by_name, edited, read, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mbom.diff import diff
+from mbom.diff.facts import fields
 from mbom.diff.linediff import CHARACTERS_LIMIT, LINES_LIMIT, WIDTH, lines_of, unified
 from mbom.diff.templates import TOTAL_LIMIT, templates
+from mbom.diff.wording import groups
 from mbom.dossier import Dossier, read_bundle
 from mbom.errors import FormatError
 
@@ -204,3 +207,24 @@ def test_many_large_templates_share_one_budget(tmp_path: Path) -> None:
     assert len(shown) == TOTAL_LIMIT // (2 * LINES_LIMIT)
     assert len(notes) == count - len(shown)
     assert all("too large to show" in note for note in notes)
+
+
+def test_a_template_of_no_known_form_is_a_fact_all_the_same(tmp_path: Path) -> None:
+    """Nobody can tell what a loader makes of it, so that freezing templates must catch the change."""
+    old, new = (
+        holding(tmp_path / name, tokenizer_config__json=in_config([{"name": "\u200b", "template": name}]))
+        for name in ("old", "new")
+    )
+    assert templates(old, new) == ((), ())
+    assert set(by_name(fields(old, new)[0], "chat-template")) == {"tokenizer_config.json:chat_template"}
+
+
+def test_a_change_of_a_template_is_told_once(tmp_path: Path) -> None:
+    old, new = (
+        holding(
+            tmp_path / name, tokenizer_config__json=in_config(f"{{{{ {name} }}}}"), chat_template__jinja=name.encode()
+        )
+        for name in ("old", "new")
+    )
+    (group,) = (group for group in groups(diff(old, new)) if group.id == "chat-template")
+    assert group.lines == ("changed: chat_template.jinja default", "changed: tokenizer_config.json default")

@@ -144,3 +144,18 @@ def test_merges_and_steps_are_facts_of_the_tokenizer(tmp_path: Path) -> None:
     named = by_name(fields(old, new)[0], "tokenizer")
     assert {"tokenizer.json:model.merges", "tokenizer.json:normalizer.type"} <= named.keys()
     assert "tokenizer.json" in by_name(fields(bundled(old), bundled(new))[0], "tokenizer")
+
+
+def test_scores_and_flags_are_facts_of_the_tokenizer(tmp_path: Path) -> None:
+    def tokenizer_of(score: float, *, lstrip: bool) -> bytes:
+        added = [{"id": 1, "content": "b", "lstrip": lstrip}]
+        return json.dumps({"model": {"type": "Unigram", "vocab": [["a", score]]}, "added_tokens": added}).encode()
+
+    old, new = (
+        written(tmp_path / name, SIDE_FILES | {"tokenizer.json": data})
+        for name, data in (("old", tokenizer_of(-1.0, lstrip=False)), ("new", tokenizer_of(-2.0, lstrip=True)))
+    )
+    assert tokenizer(old, new)[0] == NONE
+    assert {"tokenizer.json:model.vocab", "tokenizer.json:added_tokens"} <= by_name(
+        fields(old, new)[0], "tokenizer"
+    ).keys()
