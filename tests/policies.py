@@ -139,15 +139,38 @@ def weights(relative: float, *, error: float = 0.0, only_new: tuple[str, ...] = 
         relative=relative, error=error,
     )  # fmt: skip
     return Weights(
-        basis=layer.basis, compared=7, equal=6, changed=(), by_role=(), by_layer=(layer,), only_old=(), only_new=only_new
+        basis=layer.basis,
+        compared=7,
+        equal=6,
+        changed=(),
+        by_role=(),
+        by_layer=(layer,),
+        only_old=(),
+        only_new=only_new,
     )
 
 
 def answers(kl: float, agreement: float) -> Behaviour:
     """Return a change of the answers."""
-    return Behaviour(
-        same=False, positions=2048, kl_mean=kl, kl_largest=kl, top1_agreement=agreement, prompts=()
-    )
+    return Behaviour(same=False, positions=2048, kl_mean=kl, kl_largest=kl, top1_agreement=agreement, prompts=())
 
 
 MOVED = Tensors(counts={"identical": 4, "changed": 1}, changes=())
+
+# The ways to every member of the variables that rules speak of.
+SHAPE = """
+model model.name model.repo model.revision model.digest model.kind model.attested model.files model.bytes model.dtypes
+bom bom.params bom.params.total bom.params.active bom.licences bom.licences.declared bom.licences.detected
+bom.licences.detected[].id bom.licences.detected[].key bom.licences.detected[].match bom.licences.detected[].file
+bom.licences.unknown_texts bom.restrictions bom.restrictions[].kind bom.restrictions[].value bom.restrictions[].scope
+bom.origin bom.origin.account bom.origin.entity bom.origin.country bom.ancestors bom.ancestors[].name
+bom.ancestors[].relations bom.ancestors[].verified bom.datasets bom.openness bom.gated bom.model_type bom.architecture
+bom.tokenizer bom.properties verdict verdict.outcome verdict.signer verdict.logged verdict.stamped verdict.checks
+record record.positions record.layers record.experts record.experts_reached record.vocabulary record.vocabulary_reached
+record.trials record.tensors_not_executed findings findings[].id findings[].severity findings[].path findings[].is_new
+changes changes.identical changes.sections changes.fields changes.fields[].section changes.fields[].name changes.files
+changes.files.renamed changes.files.changed changes.files.added changes.files.removed changes.tensors
+changes.weights_changed changes.max_relative_change changes.explanations changes.explanations[].id
+changes.explanations[].outcome changes.kl_mean changes.top1_agreement changes.tokens changes.tokens.added
+changes.tokens.moved changes.tokens.removed changes.templates changes.findings_new now
+"""

@@ -13,7 +13,7 @@ from attesting import CREATED, FIXTURE, Scene
 from measuring import Records
 
 from mbom import bom, bundle
-from mbom.cli import cli, run
+from mbom.cli import cli, clock, run
 from mbom.errors import MbomError
 from mbom.facts import survey
 from mbom.source import FolderSource
@@ -163,6 +163,19 @@ def test_a_diff_tells_what_is_shown(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [line for line in printed if line in shown_output("before ")] == [
         line for line in shown_output("before ") if line
     ]
+
+
+def test_the_policy_that_is_shown_decides_as_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    (shown,) = (text for text in blocks if "signers" in text)
+    (tmp_path / "mbom.yaml").write_text(shown)
+    shutil.copytree(FIXTURE.parent / "bundles" / "v3", tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(clock, "now", lambda: CREATED)
+    assert run(["policy", "check", "mbom.yaml", "tiny-gpt-oss.mbom"]) == 1
+    assert capsys.readouterr().out.splitlines() == shown_output("waived ")
 
 
 def test_the_mistakes_of_others_are_told_as_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,3 +41,17 @@ def created() -> datetime:
 def latest() -> datetime:
     """Return the latest time that a statement can have been made at, by the clock of this machine."""
     return datetime.now(UTC).replace(microsecond=0) + APART
+
+
+def now() -> datetime:
+    """Return the time by the clock of this machine, which waivers and ages are counted by.
+
+    Raises:
+        UnavailableError: when that clock was never set, so that no waiver would expire.
+    """
+    found = datetime.now(UTC).replace(microsecond=0)
+    if found < UNSET:
+        raise UnavailableError(
+            f"the clock of this machine was never set: it says {found:%Y-%m-%d %H:%M} UTC, by which no waiver expires"
+        )
+    return found

@@ -4,7 +4,6 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -144,7 +143,7 @@ def gate(
 
 def _reviewed(display: Display, models: tuple[str, ...], asked: Asked, trusted: trust.Trusted, scratch: Path) -> Review:
     """Judge what the arguments name."""
-    now = datetime.now(UTC)
+    now = clock.now()
     if asked.base is not None:
         if models:
             raise UsageError(f"--base compares two commits, so {models[0]} has no place; leave one of them out")

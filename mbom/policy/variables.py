@@ -3,6 +3,7 @@
 Every member is always there; what is not known is null, and a comparison with null is an error, which refuses.
 """
 
+import math
 from collections.abc import Mapping
 
 from mbom.attestation import format_time
@@ -122,10 +123,10 @@ def _changes(changes: Changes) -> Json:
         },
         "tensors": dict(changes.tensors.counts),
         "weights_changed": weights_changed(changes),
-        "max_relative_change": largest.relative + largest.error if largest is not None else None,
+        "max_relative_change": _finite(largest.relative + largest.error) if largest is not None else None,
         "explanations": [{"id": item.id, "outcome": item.outcome} for item in changes.explanations],
-        "kl_mean": behaviour.kl_mean if behaviour is not None else None,
-        "top1_agreement": behaviour.top1_agreement if behaviour is not None else None,
+        "kl_mean": _finite(behaviour.kl_mean) if behaviour is not None else None,
+        "top1_agreement": _finite(behaviour.top1_agreement) if behaviour is not None else None,
         "tokens": (
             {"added": tokenizer.added, "moved": tokenizer.moved, "removed": tokenizer.removed}
             if tokenizer is not None
@@ -134,6 +135,11 @@ def _changes(changes: Changes) -> Json:
         "templates": [item.name for item in changes.templates],
         "findings_new": [item.id for item in changes.findings_new],
     }
+
+
+def _finite(number: float) -> float | None:
+    """Return a number that JSON has; others are unknown."""
+    return number if math.isfinite(number) else None
 
 
 def _lists(held: Mapping[str, tuple[str, ...]]) -> Json:

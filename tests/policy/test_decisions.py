@@ -2,20 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import policies
 import pytest
 from policies import MOVED, answers, changes, checked, of, policy, published, tiny, weights, with_findings
 
+from mbom.behaviour.record import Record
 from mbom.bom.description import DetectedLicence
-from mbom.diff.changes import Explanation, FieldChange, FileChange, TemplateChange, TokenizerChange
+from mbom.diff.changes import (
+    Explanation,
+    ExplanationOutcome,
+    FieldChange,
+    FileChange,
+    Files,
+    FileStatus,
+    TemplateChange,
+    TokenizerChange,
+)
+from mbom.dossier import Dossier
 from mbom.policy import Case, Decision
 from mbom.policy.keys import KEYS
 
 Row = tuple[str, Callable[[], Case], set[tuple[str, str]]]
-
-FREE = "licences: {unknown: allow}"  # the fixture holds a policy of use that nobody knows
-NO_WEIGHTS = {"tensors": MOVED}
 
 
 def upgrade(**others: object) -> Case:
@@ -23,17 +32,18 @@ def upgrade(**others: object) -> Case:
     return of(tiny(), previous=tiny(), changes=changes(**others))
 
 
-def explained(kind: str, outcome: str = "explained") -> Explanation:
-    return Explanation(
-        id=kind, outcome=outcome, sentence="so it is", weights=1, names=("w",), residual=None  # type: ignore[arg-type]
-    )
+IDENTITY = "{model: '*', identity: a@b.example, issuer: 'https://b.example'}"
 
 
-def file_change(role: str, status: str = "changed") -> FileChange:
+def explained(kind: str, outcome: ExplanationOutcome = "explained") -> Explanation:
+    return Explanation(id=kind, outcome=outcome, sentence="so it is", weights=1, names=("w",), residual=None)
+
+
+def file_change(role: str, status: FileStatus = "changed") -> FileChange:
     return FileChange(
         status=status, name=f"{role}.json", old_name=None, role=role, old_sha256="0" * 64, new_sha256="1" * 64,
         old_size=1, new_size=1,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def field(section: str) -> FieldChange:
@@ -80,11 +90,9 @@ TABLE: dict[str, list[Row]] = {
         ("require: {transparency_log: true}", lambda: of(tiny(), logged=True), set()),
         ("require: {transparency_log: true}", lambda: of(tiny(), logged=False), {(MISSING, "log-entry-missing")}),
         ("require: {transparency_log: true}", folder, {(MISSING, "log-entry-missing")}),
-        ("require: {transparency_log: true}\n"
-         "signers: [{model: '*', identity: a@b.example, issuer: 'https://b.example'}]", folder, set()),
-        ("require: {transparency_log: true}\n"
-         "signers: [{model: '*', identity: a@b.example, issuer: 'https://b.example'}, {model: '*', key: release.pub}]",
-         folder, {(MISSING, "log-entry-missing")}),
+        (f"require: {{transparency_log: true}}\nsigners: [{IDENTITY}]", folder, set()),
+        (f"require: {{transparency_log: true}}\nsigners: [{IDENTITY}, {{model: '*', key: release.pub}}]", folder,
+         {(MISSING, "log-entry-missing")}),
     ],
     "require.timestamp": [
         ("require: {timestamp: true}", lambda: of(tiny(), stamped=True), set()),
@@ -131,7 +139,7 @@ TABLE: dict[str, list[Row]] = {
          {(MISSING, "age-unknown")}),
     ],
     "licences.allow": [
-        (f"{FREE}\nlicences: {{allow: [apache-2.0]}}".replace("licences: {unknown: allow}\n", ""), folder,
+        ("licences: {allow: [apache-2.0]}", folder,
          {(MISSING, "licence-unknown")}),
         ("licences: {allow: [apache-2.0], unknown: allow}", folder, set()),
         ("licences: {allow: [MIT], unknown: allow}", folder, {(REFUSED, "licence-not-allowed")}),
@@ -177,7 +185,7 @@ TABLE: dict[str, list[Row]] = {
         ("licences: {allow: [MIT]}", lambda: altered("altered"), {(MISSING, "licence-unknown")}),
         ("licences: {allow: [MIT]}", lambda: altered("added"), {(MISSING, "licence-unknown")}),
         ("licences: {allow: [MIT], unknown: allow}", lambda: altered("added"), set()),
-        ("", lambda: named(), set()),
+        ("", named, set()),
     ],
     "licences.disagreement": [
         ("licences: {allow: [Apache-2.0], unknown: allow}",
@@ -335,25 +343,25 @@ TABLE: dict[str, list[Row]] = {
 }  # fmt: skip
 
 
-def coverage(**others: int) -> policies.Dossier:
+def coverage(**others: Any) -> Dossier:
     record = tiny().record
     assert record is not None
     return replace(tiny(), record=replace(record, coverage=replace(record.coverage, **others)))
 
 
-def untried() -> object:
+def untried() -> Record:
     record = tiny().record
     assert record is not None
     return replace(record, sensitivity=())
 
 
-def with_file(name: str, role: str) -> policies.Dossier:
+def with_file(name: str, role: str) -> Dossier:
     held = tiny().inventory
     return replace(tiny(), inventory=replace(held, files=(*held.files, replace(held.files[0], name=name, role=role))))
 
 
-def files(role: str, status: str = "changed") -> policies.Files:
-    return policies.Files(identical=1, changes=(file_change(role, status),))
+def files(role: str, status: FileStatus = "changed") -> Files:
+    return Files(identical=1, changes=(file_change(role, status),))
 
 
 def refusals(decision: Decision) -> set[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """What is read of a policy, what is refused and where, and that the published schema says the same."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ BAD = {
     "twice in a list": ("version: 1\nlicences: {allow: [MIT, MIT]}", (2, 25), "has 'MIT' twice"),
     "a country in lower case": ("version: 1\norigins: {allow_countries: [us]}", (2, 29), "did you mean US?"),
     "a country that is false": ("version: 1\norigins: {allow_countries: [false]}", (2, 29), "is false"),
-    "no such restriction": ("version: 1\nlicences: {forbid_restrictions: [usercap]}", (2, 34), "did you mean user-cap?"),
+    "no such restriction": ("version: 1\nlicences: {forbid_restrictions: [usercap]}", (2, 34), "mean user-cap?"),
     "no such finding": ("version: 1\nfindings: {forbid: [pickles]}", (2, 21), "did you mean pickle-"),
     "no such explanation": ("version: 1\nchanges: {forbid: [lora]}", (2, 20), "'lora'; it is one of"),
     "no such section to freeze": ("version: 1\nchanges: {frozen: [template]}", (2, 20), "chat-template?"),
@@ -113,7 +114,8 @@ BEYOND = {
     "a licence that nobody knows": ("version: 1\nlicences: {deny: [apache2]}", (2, 19), "did you mean Apache-2.0?"),
     "a slip behind WITH": ("version: 1\nlicences: {deny: [MIT WITH Nothing]}", (2, 19), "no id of the SPDX list"),
     "a waiver of nothing": (
-        "version: 1\nwaivers: [{model: a, id: licence-not-alowed, reason: so, expires: 2027-01-31}]", (2, 26),
+        "version: 1\nwaivers: [{model: a, id: licence-not-alowed, reason: so, expires: 2027-01-31}]",
+        (2, 26),
         "did you mean licence-not-allowed?"
     ),
     "a waiver of what is final": (
@@ -202,12 +204,15 @@ def test_the_schema_is_one_and_describes_every_key() -> None:
 
 # ---- agreement on whatever a machine makes up ----
 
-WORDS = ["MIT", "apache-2.0", "NO", "no", "us", "error", "none", "90d", "class-i", "refuse", "a/*", "*", "2027-01-31",
-         "2027-02-30", "", "x y", "user-cap", "lfs-pointer", "tokenizer", "few-weights-edit", "BF16", "match", "é"]  # fmt: skip
+WORDS = [
+    "MIT", "apache-2.0", "NO", "no", "us", "error", "none", "90d", "class-i", "refuse", "a/*", "*", "2027-01-31",
+    "2027-02-30", "", "x y", "user-cap", "lfs-pointer", "tokenizer", "few-weights-edit", "BF16", "match", "é",
+]  # fmt: skip
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(-2, 100), st.floats(-1, 2, width=32), st.sampled_from(WORDS),
     st.text("ab/*-. \n\u202e", max_size=5),
 )  # fmt: skip
+BEYOND_WORDS = "no id|no waiver|could take very long|at position|the id rule"
 VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=3), st.dictionaries(st.sampled_from(WORDS), SCALARS, max_size=2))
 
 
@@ -217,17 +222,19 @@ def _nested(path: str, value: Any) -> Any:
     return value
 
 
+def _listed(name: str) -> st.SearchStrategy[Any]:
+    entry = st.fixed_dictionaries({}, optional=dict.fromkeys(ENTRIES[name], VALUES))
+    return entry.map(lambda item: {name: [item]})
+
+
 def _documents() -> st.SearchStrategy[Any]:
     keyed = st.builds(_nested, st.sampled_from(sorted(KEYS)), VALUES)
-    entries = [
-        st.fixed_dictionaries({}, optional={key: VALUES for key in held}).map(lambda item, name=name: {name: [item]})
-        for name, held in ENTRIES.items()
-    ]
     override = st.builds(lambda name, inner: {"models": {name: inner}}, st.sampled_from(WORDS), keyed)
-    return st.one_of(keyed, override, *entries, st.dictionaries(st.sampled_from(WORDS), VALUES, max_size=2))
+    anything = st.dictionaries(st.sampled_from(WORDS), VALUES, max_size=2)
+    return st.one_of(keyed, override, *map(_listed, ENTRIES), anything)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(_documents(), st.sampled_from([1, 1, 1, 1, 1.0, 2, True, None, "1"]))
 def test_reader_and_schema_agree(held: dict[str, Any], version: Any) -> None:
     document = {"version": version} | held
@@ -235,10 +242,7 @@ def test_reader_and_schema_agree(held: dict[str, Any], version: Any) -> None:
     fits = VALIDATOR.is_valid(document)
     if fits and not sound:  # what ``BEYOND`` lists
         sentences = [problem.sentence for problem in read(json.dumps(document).encode(), file="p")[1]]
-        assert all(
-            re.search("no id|no waiver|regular|could take|position|the id rule|unterminated|nothing to repeat", sentence)
-            for sentence in sentences
-        ), sentences
+        assert all(re.search(BEYOND_WORDS, sentence) for sentence in sentences), sentences
     else:
         assert sound == fits, document
 
@@ -250,7 +254,8 @@ def test_reader_and_schema_agree(held: dict[str, Any], version: Any) -> None:
     ("text", "value"),
     [
         ("NO", "NO"), ("no", "no"), ("on", "on"), ("y", "y"), ("1_000", "1_000"), ("0o17", 15), ("017", 17),
-        ("0x1f", 31), ("1:30", "1:30"), ("2027-01-31", "2027-01-31"), ("true", True), ("True", True), ("'true'", "true"),
+        ("0x1f", 31), ("1:30", "1:30"), ("2027-01-31", "2027-01-31"), ("true", True), ("True", True),
+        ("'true'", "true"),
         ("~", None), ("null", None), ("'null'", "null"), ("1e3", 1000.0), (".5", 0.5), ("-.inf", float("-inf")),
         ("+1", 1), ("1.", 1.0), ("1e", "1e"), ("9" * 401, "9" * 401),
     ],
@@ -268,7 +273,7 @@ def test_a_bomb_is_refused_before_it_grows() -> None:
     assert "uses an anchor" in first_problem(bomb).sentence
     assert "nests deeper than 32" in first_problem("version: 1\nrules: " + "[" * 100 + "]" * 100).sentence
     assert "the limit is" in first_problem("version: 1\n#" + "x" * SIZE_LIMIT).sentence
-    many = "version: 1\nlicences: {allow: [" + "a," * 60_000 + "]}"
+    many = "version: 1\nlicences: {allow: [" + "a," * 5000 + "]}"
     assert first_problem(many) is not None
 
 
@@ -296,10 +301,8 @@ def test_every_message_begins_with_file_line_and_column() -> None:
 def test_a_policy_that_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="`mbom policy init` writes one"):
         load(tmp_path / "mbom.yaml")
-    with pytest.raises(StorageError, match="cannot be read|not a regular file"):
+    with pytest.raises(StorageError, match=r"cannot be read|not a regular file"):
         load(tmp_path)
-    import os
-
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(StorageError, match="not a regular file"):
         load(tmp_path / "pipe")

@@ -102,5 +102,6 @@ def test_what_the_gate_adds_is_waived_by_its_id_alone() -> None:
 
 def test_waivers_are_held_against_the_name_and_the_repository() -> None:
     case = of(policies.published("llama-4-scout"), model="ours")
-    text = "origins: {deny_countries: [US]}\nwaivers: [{model: meta-llama/*, id: country-not-allowed, reason: so, expires: 2027-01-01}]"
+    entry = "{model: meta-llama/*, id: country-not-allowed, reason: so, expires: 2027-01-01}"
+    text = f"origins: {{deny_countries: [US]}}\nwaivers: [{entry}]"
     assert policy(text).decide(case).outcome == "allowed"

@@ -1,13 +1,12 @@
 """`mbom policy check`."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from rich.text import Text
 
-from mbom.cli import options
+from mbom.cli import clock, options
 from mbom.cli.console import Display, plain
 from mbom.cli.policy import judged
 from mbom.errors import KeyFileError
@@ -79,7 +78,7 @@ def _of_files(policy: Policy) -> tuple[Problem, ...]:
 
 def _notes(policy: Policy) -> list[Problem]:
     """Return what is worth knowing of a policy that is sound."""
-    now = datetime.now(UTC)
+    now = clock.now()
     return [
         Problem(
             file=waiver.place.file,

@@ -1,12 +1,11 @@
 """`mbom policy explain`."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from mbom.cli import options
+from mbom.cli import clock, options
 from mbom.cli.console import Display, plain
 from mbom.cli.policy import judged
 from mbom.errors import UsageError
@@ -58,7 +57,7 @@ def explain(context: click.Context, *, file: Path, model: str, bundle: Path | No
 def explained(policy: Policy, model: str, decision: Decision | None) -> dict[str, Json]:
     """Return what a policy says for a model as JSON, as ``schemas/policy-explanation.schema.json`` describes it."""
     settings = policy.settings(model)
-    now = datetime.now(UTC)
+    now = clock.now()
     return {
         "schema": SCHEMA,
         "file": policy.file,
@@ -106,7 +105,7 @@ def _lines(policy: Policy, model: str) -> list[str]:
     )
     if not policy.trusted(model):
         rows.append(("signers", "nobody is trusted for it", ""))
-    now = datetime.now(UTC)
+    now = clock.now()
     for waiver in policy.waivers:
         if is_for(waiver.pattern, (model,)):
             state = "until" if waiver.counts(now) else "expired with"

@@ -1,12 +1,12 @@
 """A policy's word on a bundle by itself: verified under whom the policy trusts, with nothing to compare it with."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.text import Text
 
 from mbom import verify
+from mbom.cli import clock
 from mbom.cli.console import Display, plain
 from mbom.dossier import Dossier, read_bundle
 from mbom.errors import UsageError
@@ -44,7 +44,7 @@ def judge(policy: Policy, path: Path, *, model: str | None = None) -> Decision:
             signer=str(signer) if signer is not None else None,
             changes=None,
             previous=None,
-            now=datetime.now(UTC),
+            now=clock.now(),
             logged=signer.is_logged if holds and signer else None,
             stamped=signer.is_timed if holds and signer else None,
         )

@@ -100,13 +100,14 @@ def _section(item: Gated, heading: str) -> str:
 
 
 def _items(reasons: Sequence[Reason]) -> Iterator[str]:
-    for reason in reasons[:REASONS_LIMIT]:
+    shown = reasons[:REASONS_LIMIT]
+    for reason, action in zip(shown, telling.actions(shown), strict=True):
         rule = f", {code(telling.where(reason))}" if reason.place is not None else ""
         yield f"- {prose(reason.sentence + telling.waived(reason))} ({code(reason.id)}{rule})"
         if telling.in_words(reason):
             yield f"  - {prose(telling.in_words(reason))}"
-        if reason.action and reason.refuses:
-            yield f"  - **What to do:** {prose(reason.action)}"
+        if action:
+            yield f"  - **What to do:** {prose(action)}"
     if len(reasons) > REASONS_LIMIT:
         yield f"- and {len(reasons) - REASONS_LIMIT} more"
 

@@ -50,12 +50,13 @@ def _model(item: Gated) -> list[Line]:
     lines = [Line(text=head, tone=_TONES[outcome])]
     if item.case is not None and item.case.signer is not None:
         lines.append(Line(text=f"  signed    {item.case.signer}"))
-    for reason in telling.told(item):
+    reasons = telling.told(item)
+    for reason, action in zip(reasons, telling.actions(reasons), strict=True):
         rule = f" [{reason.id}{' ' + telling.where(reason) if reason.place is not None else ''}]"
         sentence = f"  {reason.outcome:<8}  {reason.sentence}{telling.waived(reason)}{rule}"
         lines.append(Line(text=sentence, tone=_TONES[reason.outcome]))
-        if reason.action and reason.refuses:
-            lines.append(Line(text=f"            {reason.action}"))
+        if action:
+            lines.append(Line(text=f"            {action}"))
     if item.decision.could_not_check is not None:
         lines.append(Line(text=f"  open      {item.decision.could_not_check}", tone="doubtful"))
     if telling.untold(item):

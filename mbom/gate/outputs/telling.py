@@ -1,10 +1,10 @@
 """What all outputs say alike: how a change is called, which reasons are told, and in which order."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from mbom.facts.licences.vocabulary import RESTRICTIONS
-from mbom.gate.gated import Gated, Kind, Pin, Review
+from mbom.gate.gated import Gated, Kind, Review
 from mbom.policy.decision import Outcome, Reason
 
 # What became of a model, in words after its name.
@@ -39,6 +39,15 @@ def told(gated: Gated) -> list[Reason]:
     )
 
 
+def actions(reasons: Sequence[Reason]) -> list[str]:
+    """Return what to do about each reason, behind the last of those in a row that it is the same for; else empty."""
+    following = [*(reason.action for reason in reasons[1:]), None]
+    return [
+        reason.action if reason.refuses and reason.action != after else ""
+        for reason, after in zip(reasons, following, strict=True)
+    ]
+
+
 def untold(gated: Gated) -> int:
     """Return how many reasons ``told`` leaves out."""
     return len(gated.decision.reasons) - len(told(gated))
@@ -51,14 +60,10 @@ def kinds(gated: Gated) -> str:
 
 def revisions(gated: Gated) -> str:
     """Return what it was and is: ``6cee5e81ee83 → 9f31…``."""
-    ends = [_end(pin) for pin in (gated.old, gated.new) if pin is not None]
+    ends = [pin.short for pin in (gated.old, gated.new) if pin is not None]
     if "changed-in-place" in gated.kinds and gated.old is not None and gated.new is not None:
         return f"{ends[0]}, sha256:{gated.old.digest[:12]} → sha256:{gated.new.digest[:12]}"
     return " → ".join(ends)
-
-
-def _end(pin: Pin) -> str:
-    return pin.short
 
 
 def waived(reason: Reason) -> str:
