@@ -41,10 +41,11 @@ def told(gated: Gated) -> list[Reason]:
 
 def actions(reasons: Sequence[Reason]) -> list[str]:
     """Return what to do about each reason, behind the last of those in a row that it is the same for; else empty."""
-    following = [*(reason.action for reason in reasons[1:]), None]
+    # One more than there are reasons where there are none.
+    following = [*(reason.action for reason in reasons[1:]), ""]
     return [
         reason.action if reason.refuses and reason.action != after else ""
-        for reason, after in zip(reasons, following, strict=True)
+        for reason, after in zip(reasons, following, strict=False)
     ]
 
 
