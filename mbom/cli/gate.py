@@ -10,10 +10,12 @@ from typing import get_args
 import click
 from rich.text import Text
 
-from mbom.cli import clock, options, output, trust
+from mbom import engine
+from mbom.cli import clock, folders, options, output, trust
 from mbom.cli.console import Display, plain, shown
-from mbom.cli.gatesides import Asked, Judged, of_commits, of_files
+from mbom.cli.gatesides import Asked, Circumstances, Judged, of_commits, of_files
 from mbom.cli.gathering import Command, gathered
+from mbom.cli.summary import Announced
 from mbom.diff.opening import kind, open_dossier
 from mbom.dossier import Dossier
 from mbom.errors import UsageError
@@ -61,6 +63,14 @@ def _asked(command: Command) -> Command:
         ),
         click.option("--model", metavar="NAME", help="What the policy calls a model that is given by itself."),
         click.option("--all", "everything", is_flag=True, help="Judge unchanged models too, and count old findings."),
+        click.option(
+            "--checkpoint",
+            "checkpoints",
+            multiple=True,
+            metavar="NAME=PATH",
+            help="Hold the files of this model against its bundle.",
+        ),
+        click.option("--behaviour", is_flag=True, help="Measure those again, and compare with the record."),
     )
     return gathered(command, added, tuple(Asked.__dataclass_fields__), "asked", lambda told: Asked(**told))
 
@@ -119,7 +129,8 @@ def gate(
     or an old and a new model, or one of either: bundles, checkpoints, or org/name@revision on the hub.
 
     Only what is new is judged: models that differ, and findings that they did not have before. --all judges the rest
-    too. --key, or --identity and --issuer, are trusted for models that the policy names no signer for.
+    too. --checkpoint holds the files of a model against its bundle, which `behaviour: match` of a policy takes together
+    with --behaviour. --key, or --identity and --issuer, are trusted for models that the policy names no signer for.
 
     Exit status: 0 allowed, 1 refused, 3 something could not be checked.
 
@@ -129,6 +140,7 @@ def gate(
       mbom gate old/mbom.lock mbom.lock --policy mbom.yaml --format json
       mbom gate gpt-oss-20b.mbom gpt-oss-20b-tuned.mbom --key release.pub
       mbom gate openai/gpt-oss-20b@<commit> --format markdown
+      mbom gate --base main --checkpoint openai/gpt-oss-20b=./models/gpt-oss-20b --behaviour
     """
     display = Display(quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="mbom-gate-") as scratch:
@@ -143,11 +155,12 @@ def gate(
 
 def _reviewed(display: Display, models: tuple[str, ...], asked: Asked, trusted: trust.Trusted, scratch: Path) -> Review:
     """Judge what the arguments name."""
-    now = clock.now()
+    measure = Announced(display=display, what="the checkpoint", run=engine.Measurement(states=folders.states()))
+    around = Circumstances(now=clock.now(), at_hand=asked.at_hand(measure), everything=asked.everything)
     if asked.base is not None:
         if models:
             raise UsageError(f"--base compares two commits, so {models[0]} has no place; leave one of them out")
-        return of_commits(scratch, now, asked, trusted)
+        return of_commits(scratch, around, asked, trusted)
     if asked.head is not None:
         raise UsageError("--head is compared with --base, which is not given")
     if not models:
@@ -159,8 +172,8 @@ def _reviewed(display: Display, models: tuple[str, ...], asked: Asked, trusted: 
     if asked.lock is not None:
         raise UsageError("--lock goes with --base; without it, lock files are named as they are")
     if _is_lock(models[0]):
-        return of_files([Path(named) for named in models], now, asked, trusted)
-    return _of_models(display, list(models), Judged.on_disk(now, asked, trusted), asked.model)
+        return of_files([Path(named) for named in models], around, asked, trusted)
+    return _of_models(display, list(models), asked.model, Judged.on_disk(around, asked, trusted), around)
 
 
 def _is_lock(named: str) -> bool:
@@ -168,7 +181,7 @@ def _is_lock(named: str) -> bool:
     return named.endswith(".lock")
 
 
-def _of_models(display: Display, models: list[str], judged: Judged, model: str | None) -> Review:
+def _of_models(display: Display, models: list[str], model: str | None, judged: Judged, around: Circumstances) -> Review:
     *before, after = models
     with display.scanning() as on_scan:
 
@@ -187,7 +200,7 @@ def _of_models(display: Display, models: list[str], judged: Judged, model: str |
         old=shown(Path(before[0])) if before else None,
         new=after,
         policy=judged.used,
-        notes=judged.notes,
+        notes=(*judged.notes, *around.notes([item])),
         locked=False,
     )
 

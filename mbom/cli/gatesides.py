@@ -1,6 +1,6 @@
 """What `mbom gate` compares and whose word counts, from its options: lock files on this machine or in commits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 from mbom.cli.console import shown
 from mbom.cli.trust import Trusted as Options
 from mbom.digest import sha256
+from mbom.engine import Measure
 from mbom.errors import KeyFileError, SourceError, UsageError
-from mbom.gate import Judge, PolicyUsed, Review, Side, Trusted, gate
+from mbom.gate import AtHand, Gated, Judge, PolicyUsed, Review, Side, Trusted, gate
 from mbom.gate.history import Repository
 from mbom.gate.pullrequest import PullRequest, within
 from mbom.lockfile import FILE_NAME, Entry, located, read
@@ -17,6 +18,7 @@ from mbom.policy import NAME, Policy
 from mbom.policy.document import SIZE_LIMIT
 from mbom.policy.policy import read_file
 from mbom.signing import KeyVerifier
+from mbom.source import open_source
 
 KEY_LIMIT = 1 << 20  # bytes of a key, a chain or a trust configuration; the largest of them has some 10,000
 NO_POLICY = PolicyUsed(file=None, source="none", sha256=None)
@@ -32,6 +34,43 @@ class Asked:
     policy: Path | None
     model: str | None
     everything: bool
+    checkpoints: tuple[str, ...]
+    behaviour: bool
+
+    def at_hand(self, measure: Measure) -> dict[str, AtHand]:
+        """Return the checkpoints by the names of their models, to be measured where that is asked for.
+
+        Raises:
+            UsageError: for another form than NAME=PATH, a name that is there twice, or nothing to measure.
+            SourceError: for a path that is no checkpoint.
+        """
+        found: dict[str, AtHand] = {}
+        for text in self.checkpoints:
+            name, _, path = text.partition("=")
+            if not name or not path or name in found:
+                raise UsageError(f"--checkpoint is {ascii(text)[:120]}, it must be NAME=PATH, once for each model")
+            found[name] = AtHand(checkpoint=open_source(path), measure=measure if self.behaviour else None)
+        if self.behaviour and not found:
+            raise UsageError("--behaviour needs a --checkpoint to measure")
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """What a judge has whatever the policy: the time, the checkpoints at hand, and how much is judged."""
+
+    now: datetime
+    at_hand: Mapping[str, AtHand]
+    everything: bool
+
+    def judge(self, policy: Policy | None, trusted: Callable[[str], Sequence[Trusted]]) -> Judge:
+        """Return the judge by this policy and trust."""
+        return Judge(policy=policy, trusted=trusted, **vars(self))
+
+    def notes(self, gated: Sequence[Gated]) -> tuple[str, ...]:
+        """Return what was given for nothing: a checkpoint of a model that is not judged."""
+        unused = sorted(self.at_hand.keys() - {item.model for item in gated})
+        return tuple(f"--checkpoint {name}: no model of this name is judged." for name in unused)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,26 +82,26 @@ class Judged:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def on_disk(cls, now: datetime, asked: Asked, options: Options) -> "Judged":
+    def on_disk(cls, around: Circumstances, asked: Asked, options: Options) -> "Judged":
         """Return the policy and the trust of this machine."""
         path = asked.policy if asked.policy is not None else Path(NAME)
         if asked.policy is None and not path.exists():
-            judge = Judge(policy=None, trusted=_only(options), now=now, everything=asked.everything)
+            judge = around.judge(None, _only(options))
             return cls(judge=judge, used=NO_POLICY)
         data = read_file(path)
         policy = Policy.from_bytes(data, file=shown(path), folder=path.parent)
         trusted = _trusting(policy, lambda _: path.parent, options)
-        judge = Judge(policy=policy, trusted=trusted, now=now, everything=asked.everything)
+        judge = around.judge(policy, trusted)
         return cls(judge=judge, used=PolicyUsed(file=shown(path), source="disk", sha256=sha256(data)))
 
 
-def of_files(locks: Sequence[Path], now: datetime, asked: Asked, options: Options) -> Review:
+def of_files(locks: Sequence[Path], around: Circumstances, asked: Asked, options: Options) -> Review:
     """Judge one lock file, in place of another where there are two.
 
     Raises:
         SourceError: when one of them is missing.
     """
-    judged = Judged.on_disk(now, asked, options)
+    judged = Judged.on_disk(around, asked, options)
     sides = [_side(path) for path in locks]
     old = sides[0] if len(sides) > 1 else None
     gated = gate(old, sides[-1], judge=judged.judge)
@@ -73,7 +112,7 @@ def of_files(locks: Sequence[Path], now: datetime, asked: Asked, options: Option
         old=shown(locks[0]) if old is not None else None,
         new=shown(locks[-1]),
         policy=judged.used,
-        notes=judged.notes,
+        notes=(*judged.notes, *around.notes(gated)),
     )
 
 
@@ -88,7 +127,7 @@ def _side(path: Path) -> Side:
     return Side(lock=lock, find=find)
 
 
-def of_commits(scratch: Path, now: datetime, asked: Asked, options: Options) -> Review:
+def of_commits(scratch: Path, around: Circumstances, asked: Asked, options: Options) -> Review:
     """Judge the lock file of one commit in place of that of another.
 
     Raises:
@@ -103,7 +142,7 @@ def of_commits(scratch: Path, now: datetime, asked: Asked, options: Options) -> 
     if lock is None:
         raise UsageError(f"{path} lies outside of the repository at {shown(repository.root)}")
     request = PullRequest(repository=repository, base=base, head=head, lock=lock, scratch=scratch)
-    judged = _of_request(request, now, asked, _exported(request, options))
+    judged = _of_request(request, around, asked, _exported(request, options))
     old, new = request.sides()
     gated = gate(old, new, judge=judged.judge, tampered=request.tampered(old, new))
     first = () if old is not None else (f"The base has no {lock}: every model counts as added.",)
@@ -114,26 +153,21 @@ def of_commits(scratch: Path, now: datetime, asked: Asked, options: Options) -> 
         old=f"{lock} in {base[:12]}",
         new=head[:12],
         policy=judged.used,
-        notes=(*judged.notes, *first),
+        notes=(*judged.notes, *first, *around.notes(gated)),
     )
 
 
-def _of_request(request: PullRequest, now: datetime, asked: Asked, options: Options) -> Judged:
+def _of_request(request: PullRequest, around: Circumstances, asked: Asked, options: Options) -> Judged:
     """Return the policy and the trust that a change cannot bring along by itself."""
     path = asked.policy if asked.policy is not None else Path(NAME)
     name = within(request.repository, path)
     found = request.trusted(name, limit=SIZE_LIMIT) if name is not None else None
     if name is None or found is None:
-        return Judged.on_disk(now, asked, options)
+        return Judged.on_disk(around, asked, options)
     data, source = found
     policy = Policy.from_bytes(data, file=name, folder=request.repository.root / PurePosixPath(name).parent)
     commit = request.base if source == "base" else request.head
-    judge = Judge(
-        policy=policy,
-        trusted=_trusting(policy, _keys_of(request, commit, name, policy), options),
-        now=now,
-        everything=asked.everything,
-    )
+    judge = around.judge(policy, _trusting(policy, _keys_of(request, commit, name, policy), options))
     notes = []
     if source == "head":
         notes.append(f"The base has no {name}: the change is judged by the one that it brings itself.")

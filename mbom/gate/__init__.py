@@ -6,13 +6,14 @@ waive. A finding that the model before had at the same place is accepted history
 nothing. Everything else counts as if the model were a first one: its licence, its signature, its age.
 """
 
-from mbom.gate.evidence import Trusted
+from mbom.gate.evidence import AtHand, Trusted
 from mbom.gate.gated import FailOn, Gated, Pin, PolicyUsed, Review, ordered
 from mbom.gate.judging import Judge
 from mbom.gate.locks import Find, Side, gate
 from mbom.gate.single import gate_bundle, gate_checkpoint
 
 __all__ = [
+    "AtHand",
     "FailOn",
     "Find",
     "Gated",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mbom import bundle
 from mbom.dossier import Dossier, read_bundle
+from mbom.engine import Measure
 from mbom.errors import FormatError, StorageError
 from mbom.gate.history import LFS_POINTER
 from mbom.gate.reasons import reason
@@ -14,6 +15,7 @@ from mbom.lockfile import Entry
 from mbom.lockfile.locking import facts_of
 from mbom.policy.decision import Reason
 from mbom.signing import Signatory, Verifier
+from mbom.source import Source
 from mbom.verdict import Verdict
 from mbom.verify import verify
 
@@ -39,6 +41,14 @@ class Trusted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AtHand:
+    """The files of a model on this machine, and what measures them again; None where nobody asks for that."""
+
+    checkpoint: Source
+    measure: Measure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What a bundle came to.
 
@@ -59,13 +69,17 @@ class Evidence:
     could_not_check: str | None = None
 
 
-def examine(path: Path, *, label: str, trusted: Sequence[Trusted]) -> Evidence:
+def examine(path: Path, *, label: str, trusted: Sequence[Trusted], at_hand: AtHand | None = None) -> Evidence:
     """Read a bundle, and verify it under whoever is trusted; the first who verifies it counts.
 
     Args:
         path: a folder or a ``.zip``.
         label: how reports name it.
         trusted: verifiers, any one of which suffices; without any, nothing is verified.
+        at_hand: what should be its files, to be held against it.
+
+    Raises:
+        AccessError: when the source of those wants another identity.
     """
     try:
         dossier = replace(read_bundle(path), label=label)
@@ -78,6 +92,8 @@ def examine(path: Path, *, label: str, trusted: Sequence[Trusted]) -> Evidence:
         return Evidence(dossier=dossier)
     tried = [(one, verify(path, verifier=one.verifier)) for one in trusted]
     by, verdict = min(tried, key=lambda item: ("verified", "incomplete", "refused").index(item[1].outcome))
+    if at_hand is not None:  # once it is known whose it is: hashing and measuring take long
+        verdict = verify(path, verifier=by.verifier, checkpoint=at_hand.checkpoint, measure=at_hand.measure)
     return _judged(dossier, by, verdict, path, label)
 
 
@@ -105,9 +121,9 @@ def _judged(dossier: Dossier, by: Trusted, verdict: Verdict, path: Path, label: 
     )
 
 
-def locked(entry: Entry, path: Path, *, trusted: Sequence[Trusted]) -> Evidence:
+def locked(entry: Entry, path: Path, *, trusted: Sequence[Trusted], at_hand: AtHand | None = None) -> Evidence:
     """Examine the bundle of an entry, and refuse it where the lock file says something else of it."""
-    found = examine(path, label=entry.bundle, trusted=trusted)
+    found = examine(path, label=entry.bundle, trusted=trusted, at_hand=at_hand)
     if found.dossier is None or found.dossier.bundle_digest != entry.bundle_digest:
         pointer = pointed(path)
         if pointer is not None:

@@ -1,14 +1,14 @@
 """Deciding on one model: the gate's own reasons and the policy's, and what accepted history takes from them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mbom.diff import diff
 from mbom.diff.changes import Changes
 from mbom.diff.measured import measured
 from mbom.dossier import Dossier
-from mbom.gate.evidence import Evidence, Trusted
+from mbom.gate.evidence import AtHand, Evidence, Trusted
 from mbom.gate.gated import Pin
 from mbom.gate.reasons import reason
 from mbom.policy import Case, Decision, Place, Policy, Reason
@@ -26,12 +26,14 @@ class Judge:
         trusted: who may sign a model, by its name.
         now: the time at which waivers and ages are counted, in UTC.
         everything: judge unchanged models too, and count findings that the model before had.
+        at_hand: the files of models that are on this machine, by the name of the model.
     """
 
     policy: Policy | None
     trusted: Callable[[str], Sequence[Trusted]]
     now: datetime
     everything: bool = False
+    at_hand: Mapping[str, AtHand] = field(default_factory=dict)
 
     def limiting(self, model: str) -> Place | None:
         """Return the rule that limits what may change in a model; None where the policy asks nothing of a change."""

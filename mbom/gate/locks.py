@@ -97,7 +97,7 @@ def _found(entry: Entry, side: Side, judge: Judge) -> Evidence:
         return Evidence(could_not_check=str(error))
     if path is None:
         return Evidence(could_not_check=f"there is no bundle at {entry.bundle}; put it there, or lock it where it lies")
-    return locked(entry, path, trusted=judge.trusted(entry.name))
+    return locked(entry, path, trusted=judge.trusted(entry.name), at_hand=judge.at_hand.get(entry.name))
 
 
 def _previous(entry: Entry | None, side: Side | None) -> Dossier | None:

@@ -22,7 +22,7 @@ def gate_bundle(path: Path, *, label: str, old: Dossier | None, judge: Judge, mo
     found = examine(path, label=label, trusted=())
     name = model or (found.dossier.name if found.dossier is not None else label)
     if found.dossier is not None:
-        found = examine(path, label=label, trusted=judge.trusted(name))
+        found = examine(path, label=label, trusted=judge.trusted(name), at_hand=judge.at_hand.get(name))
     return _given(name, found, old, judge)
 
 

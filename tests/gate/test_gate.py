@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attesting import FIXTURE, new_signer
+from attesting import FIXTURE, Scene, new_signer
 from commands import schema
 from gating import FIRST, MODEL, POLICY, SECOND, Product, as_it_is, narrower_licence, other_weights, product
 
@@ -446,7 +446,28 @@ def test_a_checkpoint_has_no_signature(ask: Callable[..., Answer]) -> None:
     assert answer.ids() == {"signature-missing"}
 
 
+def test_files_at_hand_are_held_against_the_bundle(made: Product, ask: Callable[..., Answer]) -> None:
+    made.pin(other_weights, revision=SECOND)
+    files = made.work / "checkpoint" / "tiny"
+    assert ask("--checkpoint", f"{MODEL}={files}").status == 0
+    assert ask("--checkpoint", f"{MODEL}={FIXTURE}").ids() == {"verification-failed"}
+    assert any("no model of this name" in note for note in ask("--checkpoint", f"acme/x={files}").review["notes"])
+
+
+@pytest.mark.slow
+def test_a_policy_that_wants_behaviour_to_match_takes_the_files(
+    attested: Scene, made: Product, ask: Callable[..., Answer]
+) -> None:
+    made.write({"mbom.yaml": "version: 1\nrequire: {behaviour: match}\n"})
+    key = ["--key", attested.root / "release.pub"]
+    assert ask(attested.bundle, *key, base=None).ids() == {"behaviour-missing"}
+    given = ["--checkpoint", f"tiny-gpt-oss={attested.checkpoint}", "--behaviour"]
+    assert ask(attested.bundle, *key, *given, base=None).status == 0
+
+
 WRONG = {
+    "behaviour of nothing": ["mbom.lock", "--behaviour"],
+    "a checkpoint of nothing": ["mbom.lock", "--checkpoint=models"],
     "nothing": [],
     "three models": ["a.mbom", "b.mbom", "c.mbom"],
     "a lock file and a model": ["mbom.lock", BUNDLE],
