@@ -1,6 +1,7 @@
 """The action of the gate on a real repository: green and red on the right histories, with the reason in the summary."""
 
 import json
+import runpy
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -103,6 +104,18 @@ def test_inputs_say_what_an_event_does_not(pull_requests: PullRequests, installe
     assert (where.workspace / "gate.sarif").is_file()
 
 
+@pytest.mark.parametrize("path", ["gate.sarif", "folder/gate.sarif", "../gate.sarif"])
+def test_a_link_of_the_checkout_is_not_written_through(
+    pull_requests: PullRequests, installed: Path, tmp_path: Path, path: str
+) -> None:
+    where = job(pull_requests, pull_requests.heads["clean upgrade"], tmp_path)
+    (tmp_path / "outside").mkdir()
+    (where.workspace / "gate.sarif").symlink_to(tmp_path / "outside" / "gate.sarif")
+    (where.workspace / "folder").symlink_to(tmp_path / "outside")
+    assert gate(where, installed, {"sarif-file": path}).failed
+    assert not list((tmp_path / "outside").iterdir())
+
+
 HOSTILE = {
     "lock": "mbom.lock --policy=/dev/null\n::error::owned",
     "policy": "$(touch owned); `touch owned`",
@@ -133,3 +146,42 @@ def _live(log: str) -> list[str]:
             found.append(line)
     assert until is None
     return found
+
+
+EVENTS = {
+    "pull_request": ({"pull_request": {"base": {"sha": "b"}, "head": {"sha": "h"}}}, ("b", "merge")),
+    # There, the commit of the event is the base itself, and judging it would always be green.
+    "pull_request_target": ({"pull_request": {"base": {"sha": "b"}, "head": {"sha": "h"}}}, ("b", "h")),
+    "merge_group": ({"merge_group": {"base_sha": "b", "head_sha": "h"}}, ("b", "h")),
+    "push": ({"before": "b", "after": "a"}, ("b", "merge")),
+    "schedule": ({}, None),
+    "malformed": ({"pull_request": None}, None),
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_the_event_says_which_commits_are_compared(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    event, expected = EVENTS[name]
+    (tmp_path / "event.json").write_text(json.dumps(event), encoding="utf-8")
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event.json"))
+    monkeypatch.setenv("GITHUB_EVENT_NAME", name.replace("malformed", "pull_request"))
+    monkeypatch.setenv("GITHUB_SHA", "merge")
+    for variable in ("MBOM_BASE", "MBOM_HEAD"):
+        monkeypatch.delenv(variable, raising=False)
+    ends = runpy.run_path(str(GATE / "run.py"))["ends"]
+    if expected is None:
+        with pytest.raises(SystemExit, match="give the inputs base and head"):
+            ends()
+    else:
+        assert ends() == expected
+
+
+def test_a_branch_that_was_not_there_before_has_nothing_to_compare_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "event.json").write_text(json.dumps({"before": "0" * 40}), encoding="utf-8")
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event.json"))
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "push")
+    monkeypatch.setenv("GITHUB_SHA", "h")
+    with pytest.raises(SystemExit, match="give the inputs base and head"):
+        runpy.run_path(str(GATE / "run.py"))["ends"]()

@@ -85,6 +85,18 @@ def arguments(scratch: Path, sarif: Path) -> list[str]:
     ]
 
 
+def place(text: str, scratch: Path) -> Path:
+    """Return where the SARIF file goes; a checkout can hold links, and what they lead to is not overwritten."""
+    if not text:
+        return scratch / "gate.sarif"
+    path = Path(text).absolute()
+    allowed = [Path(os.environ[name]).resolve() for name in ("GITHUB_WORKSPACE", "RUNNER_TEMP") if name in os.environ]
+    parent = path.parent.resolve()
+    if path.is_symlink() or not any(parent.is_relative_to(folder) for folder in allowed):
+        sys.exit("mbom gate: sarif-file is a link, or lies outside of the workspace")
+    return parent / path.name
+
+
 def run(command: list[str]) -> tuple[int, str]:
     """Run mbom, and return its status and what it said of an error.
 
@@ -140,7 +152,7 @@ def write(variable: str, text: str) -> None:
 def main() -> int:
     """Run the gate and tell the runner what came of it."""
     scratch = Path(tempfile.mkdtemp(prefix="mbom-gate-", dir=os.environ.get("RUNNER_TEMP")))
-    sarif = Path(given("sarif-file")).absolute() if given("sarif-file") else scratch / "gate.sarif"
+    sarif = place(given("sarif-file"), scratch)
     status, said = run([sys.executable, "-I", "-m", "mbom", *arguments(scratch, sarif)])
     if not (scratch / "gate.txt").exists():
         failed(status, said)
