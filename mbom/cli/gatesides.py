@@ -12,7 +12,7 @@ from mbom.engine import Measure
 from mbom.errors import KeyFileError, SourceError, UsageError
 from mbom.gate import AtHand, Gated, Judge, PolicyUsed, Review, Side, Trusted, gate
 from mbom.gate.history import Repository
-from mbom.gate.pullrequest import PullRequest, within
+from mbom.gate.pullrequest import PullRequest, check_untracked, within
 from mbom.lockfile import FILE_NAME, Entry, located, read
 from mbom.policy import NAME, Policy
 from mbom.policy.document import SIZE_LIMIT
@@ -163,6 +163,8 @@ def _of_request(request: PullRequest, around: Circumstances, asked: Asked, optio
     name = within(request.repository, path)
     found = request.trusted(name, limit=SIZE_LIMIT) if name is not None else None
     if name is None or found is None:
+        if name is not None:
+            check_untracked(request.repository, name)
         return Judged.on_disk(around, asked, options)
     data, source = found
     policy = Policy.from_bytes(data, file=name, folder=request.repository.root / PurePosixPath(name).parent)
@@ -208,6 +210,7 @@ def _exported(request: PullRequest, options: Options) -> Options:
                 f"{name} comes with the change that is judged, and the base has none; merge it first, or keep it "
                 "outside of the repository"
             )
+        check_untracked(request.repository, name)
         return path
 
     return replace(

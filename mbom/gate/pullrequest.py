@@ -7,11 +7,12 @@ and from the working tree where a commit does not have them.
 """
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from mbom.errors import SourceError
+from mbom.errors import SourceError, UsageError
 from mbom.gate.gated import PolicySource
 from mbom.gate.history import Repository
 from mbom.gate.locks import Find, Side
@@ -111,8 +112,21 @@ class PullRequest:
 def within(repository: Repository, path: Path) -> str | None:
     """Return a path of this machine as one from the top of the repository; None where it lies outside.
 
-    Links are followed in the folders above it alone: what the file itself is, the commit says.
+    A path is what it says. The working tree is that of whoever is judged, and a folder of it may be a link.
     """
-    place = path.parent.resolve() / path.name
     root = repository.root.resolve()
-    return place.relative_to(root).as_posix() if place.is_relative_to(root) else None
+    for place in (Path(os.path.normpath(Path.cwd() / path)), path.parent.resolve() / path.name):
+        if place.is_relative_to(root):
+            return place.relative_to(root).as_posix()
+    return None
+
+
+def check_untracked(repository: Repository, name: str) -> None:
+    """Refuse a file that no commit has where a link of the working tree stands in for it.
+
+    Raises:
+        UsageError: naming it.
+    """
+    place = repository.root.resolve() / name
+    if place.resolve() != place:
+        raise UsageError(f"{name} is in no commit, and the working tree leads to another file by a link; name that one")

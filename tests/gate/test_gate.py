@@ -372,6 +372,24 @@ def test_a_key_that_comes_with_the_change_is_not_taken(made: Product, ask: Calla
     assert ask("--key", "keys/release.pub").ids() == {"verification-failed"}
 
 
+def test_a_link_of_the_change_does_not_stand_in_for_a_file(made: Product, ask: Callable[..., Answer]) -> None:
+    def leave() -> None:
+        (made.repo.root / "mbom.yaml").unlink()
+        shutil.rmtree(made.repo.root / "keys")
+
+    on_main(made, leave)
+    with_strangers_key(made)
+    (made.repo.root / "keys").symlink_to(made.work)
+    answer = ask("--key", "keys/stranger.pub")
+    assert answer.status == 2
+    assert "by a link" in answer.said
+    (made.work / "mbom.yaml").write_text("version: 1\nrequire: {signature: false}\n", encoding="utf-8")
+    assert "by a link" in ask("--policy", "keys/mbom.yaml").said
+    (made.repo.root / "keys").unlink()
+    (made.repo.root / "mbom.yaml").symlink_to(made.work / "mbom.yaml")
+    assert ask("--key", made.work / "stranger.pub").status == 1
+
+
 def test_the_options_trust_only_where_the_policy_names_nobody(made: Product, ask: Callable[..., Answer]) -> None:
     with_strangers_key(made)
     stranger = made.work / "stranger.pub"
