@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mbom.dossier import Dossier, read_bundle
-from mbom.errors import FormatError, StorageError
+from mbom.errors import FormatError, UnavailableError
 from mbom.gate.evidence import Evidence, locked
 from mbom.gate.gated import Gated, Kind, Pin, ordered
 from mbom.gate.judging import Judge, case_of, decide, in_place
@@ -13,7 +13,7 @@ from mbom.gate.reasons import reason
 from mbom.lockfile import Entry, Lock, LockChange, changes
 from mbom.policy import Case, Decision, Reason
 
-# Where the bundle of an entry lies on this machine; None where it is not at hand. Raises FormatError and StorageError.
+# Where the bundle of an entry lies on this machine; None where it is not at hand. Raises FormatError and UnavailableError.
 Find = Callable[[Entry], Path | None]
 
 
@@ -93,7 +93,7 @@ def _found(entry: Entry, side: Side, judge: Judge) -> Evidence:
         path = side.find(entry)
     except FormatError as error:
         return Evidence(reasons=(reason("bundle-malformed", str(error)),))
-    except StorageError as error:
+    except UnavailableError as error:
         return Evidence(could_not_check=str(error))
     if path is None:
         return Evidence(could_not_check=f"there is no bundle at {entry.bundle}; put it there, or lock it where it lies")
@@ -107,7 +107,7 @@ def _previous(entry: Entry | None, side: Side | None) -> Dossier | None:
     try:
         path = side.find(entry)
         dossier = read_bundle(path) if path is not None else None
-    except (FormatError, StorageError):
+    except (FormatError, UnavailableError):
         return None
     if dossier is None or dossier.bundle_digest != entry.bundle_digest or dossier.inventory.digest != entry.digest:
         return None

@@ -499,3 +499,12 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_usage_is_told(name: str, ask: Callable[..., Answer]) -> None:
     assert ask(*WRONG[name], base=None).status == 2
+
+
+def test_objects_that_a_partial_clone_lacks_are_no_pass(made: Product, ask: Callable[..., Answer]) -> None:
+    made.pin(other_weights, revision=SECOND)
+    head = made.repo.commit()
+    blob = made.repo.git("rev-parse", f"{head}:{BUNDLE}/bom.cdx.json")
+    (made.repo.root / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    answer = ask()
+    assert answer.status == 3
