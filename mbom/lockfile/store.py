@@ -1,5 +1,6 @@
 """The lock file on a disk: read strictly, and replaced whole while no other run of mbom replaces it."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -64,13 +65,15 @@ def _bytes(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        if path.is_symlink():
+        if error.errno == errno.ELOOP:  # what O_NOFOLLOW meets a link with
             raise FormatError(f"{path}: a link; a lock file ({FILE_NAME}) is a file of its own") from error
         raise StorageError(f"{path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise FormatError(f"{path}: not a regular file; a lock file ({FILE_NAME}) is one")
-        try:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(SIZE_LIMIT + 1)
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror}") from error
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)

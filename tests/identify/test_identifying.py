@@ -198,15 +198,22 @@ def test_too_little_to_compare_is_not_enough_evidence(case: str) -> None:
 
 
 def test_what_is_certain_and_small_is_not_enough() -> None:
-    """A hundred such records would show it beyond doubt; a common origin shows more."""
+    """All weights have a part in common with an amplitude of a quarter, such as a mean that training leaves in both."""
     rng = np.random.default_rng(3)
-    common = np.abs(RECORD.numbers.sketches)
-    one, other = (moved(RECORD, 0.25 * common + rng.normal(size=SIZE), keep=0.0) for _ in range(2))
+    layers = tuple(weight for weight in synthetic.gpt_oss_120b() if weight.layer is not None)
+    record = replace(RECORD, weights=layers)
+    size = sum(weight.size for weight in layers)
+    common = rng.normal(size=size)
+    one, other = (
+        replace(record, numbers=replace(record.numbers, sketches=0.25 * common + rng.normal(size=size)))
+        for _ in range(2)
+    )
     found = ask(MODEL, one, known("base", inventory(), other))
     (candidate,) = found.candidates
     assert candidate.nearness is not None
-    assert candidate.nearness.similarity < 0.1
+    assert candidate.nearness.chance < 1e-6
     assert found.outcome == "not enough evidence"
+    assert "base is nearer than chance explains, but only by a similarity of 0.058; 0.1 is what" in found.reason
 
 
 def test_a_few_equal_tensors_are_not_enough() -> None:

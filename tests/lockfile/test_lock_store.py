@@ -49,6 +49,15 @@ def test_a_file_that_cannot_be_read_is_never_replaced(tmp_path: Path) -> None:
     assert path.read_bytes() == b"mine\n"
 
 
+def test_a_file_that_cannot_be_had_or_written_is_not_checked_rather_than_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mbom.lock"
+    path.mkdir()
+    with pytest.raises(FormatError, match="not a regular file"):
+        read(path)
+    with pytest.raises(StorageError, match="File name too long"):
+        read(tmp_path / ("x" * 300))
+
+
 def test_of_two_runs_the_second_is_told(tmp_path: Path) -> None:
     path = tmp_path / "mbom.lock"
     with locks.held(tmp_path / ".mbom.lock.lock", busy="busy"), pytest.raises(BusyError, match="another run"):

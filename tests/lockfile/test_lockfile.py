@@ -88,6 +88,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "a comment more": (edit(NAME, f"# reviewed\n{NAME}"), "line 6 is '# reviewed'"),
     "an unknown key": (edit(NAME, f'{NAME}\ntrusted = "yes"'), "mine: unknown key 'trusted'; allowed are name, repo"),
     "an unknown key at the top": (edit("version = 1", 'version = 1\npolicy = "x"'), "unknown key 'policy'"),
+    "models that are text": (lambda: TEXT.partition(b"\n\n")[0] + b'\nmodel = "x"\n', "'model' must be written as"),
     "a key that is missing": (edit('verdict = "verified"\n', ""), "mine: 'verdict' is missing"),
     "a key twice": (edit(NAME, f"{NAME}\n{NAME}"), "not TOML: .*Cannot overwrite"),
     "a verdict that is none": (edit('"verified"', '"refused"'), "mine: 'verdict' is 'refused', it must be 'verified'"),
