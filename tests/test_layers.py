@@ -36,7 +36,6 @@ HOME = {
     "huggingface_hub": "source",
     "jsonschema_rs": "bom",
     "jinja2": "engine",
-    "license_expression": "policy",
     "pkcs11": "signing",
     "rfc3161_client": "signing",
     "rich": "cli",

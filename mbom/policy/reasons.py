@@ -35,6 +35,7 @@ REASONS: Mapping[str, str] = MappingProxyType({
     # Files.
     "dtype-not-allowed": "A tensor is stored in a type that is not allowed.",
     "quantisation-not-allowed": "The weights are quantised in a way that is not allowed.",
+    "quantisation-unknown": "No configuration says whether the weights are quantised.",
     "pickle-not-allowed": "A pickle lies among the files.",
     "custom-code": "Program code lies among the files, or is loaded from elsewhere.",
     "executable-not-allowed": "A format lies among the files whose readers can be made to run something.",

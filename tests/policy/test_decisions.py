@@ -75,6 +75,7 @@ def named(*declared: str) -> Case:
 
 
 REFUSED, MISSING = "refuse", "missing"
+UNLISTED = (MISSING, "licence-unknown")
 
 TABLE: dict[str, list[Row]] = {
     "require.signature": [
@@ -160,6 +161,12 @@ TABLE: dict[str, list[Row]] = {
         ("licences: {deny: [GPL-2.0-only]}", lambda: named("GPL-2.0-only WITH Classpath-exception-2.0"),
          {(REFUSED, "licence-not-allowed")}),
         ("licences: {deny: [MIT]}", lambda: named("MIT OR Apache-2.0"), set()),
+        ("licences: {deny: [MIT]}", lambda: named("MIT AND ((("), {(REFUSED, "licence-not-allowed"), UNLISTED}),
+        ("licences: {deny: [MIT]}", lambda: named("house terms"), {UNLISTED}),
+        ("licences: {deny: [MIT]}", lambda: named("Zlib OR house-terms"), {UNLISTED}),
+        ("licences: {deny: [MIT], unknown: allow}", lambda: named("house terms"), set()),
+        ("licences: {deny: [], forbid_restrictions: []}", lambda: named("house terms"), set()),
+        ("licences: {allow_restrictions: []}", lambda: named("house terms"), {UNLISTED}),
     ],
     "licences.allow_restrictions": [
         ("licences: {allow_restrictions: [attribution, patent-termination], unknown: allow}", folder, set()),
@@ -255,6 +262,11 @@ TABLE: dict[str, list[Row]] = {
         ("formats: {quantisation: [mxfp4]}", folder, set()),
         ("formats: {quantisation: [none]}", folder, {(REFUSED, "quantisation-not-allowed")}),
         ("formats: {quantisation: [none]}", scout, set()),
+        (
+            "formats: {quantisation: [none]}",
+            lambda: with_licences(model_type=None, properties={}),
+            {(MISSING, "quantisation-unknown")},
+        ),
     ],
     "formats.pickles": [
         ("formats: {pickles: refuse}", folder, set()),

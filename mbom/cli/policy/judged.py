@@ -35,7 +35,6 @@ def judge(policy: Policy, path: Path, *, model: str | None = None) -> Decision:
         raise UsageError(f"{path} is of {repo}, and MODEL is {model}; a name with a slash is that of the repository")
     name = model or dossier.name
     verdict, signer = _verified(policy, path, name, dossier)
-    holds = signer is not None
     return policy.decide(
         Case(
             model=name,
@@ -45,8 +44,8 @@ def judge(policy: Policy, path: Path, *, model: str | None = None) -> Decision:
             changes=None,
             previous=None,
             now=clock.now(),
-            logged=signer.is_logged if holds and signer else None,
-            stamped=signer.is_timed if holds and signer else None,
+            logged=signer.is_logged if signer is not None else None,
+            stamped=signer.is_timed if signer is not None else None,
         )
     )
 

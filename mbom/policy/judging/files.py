@@ -92,7 +92,16 @@ def _quantisation(case: Case, settings: Settings) -> Iterator[Reason]:
     allowed = settings.words(path)
     if allowed is None:
         return
-    for method in case.dossier.described.properties.get(QUANTISATION, (UNQUANTISED,)):
+    told = case.dossier.described
+    if QUANTISATION not in told.properties and told.model_type is None:
+        yield Reason(
+            id="quantisation-unknown",
+            outcome="missing",
+            sentence="there is no configuration that says how the weights are quantised, or that they are not",
+            place=settings.place(path),
+        )
+        return
+    for method in told.properties.get(QUANTISATION, (UNQUANTISED,)):
         if method.casefold() not in allowed:
             yield Reason(
                 id="quantisation-not-allowed",

@@ -8,7 +8,7 @@ from mbom.policy.case import Case
 from mbom.policy.decision import Place, Reason
 from mbom.policy.keys import REFUSE
 from mbom.policy.settings import Settings
-from mbom.policy.terms import refused
+from mbom.policy.terms import is_known, refused
 
 ALLOW, DENY = "licences.allow", "licences.deny"
 ALLOWED_KINDS, FORBIDDEN_KINDS = "licences.allow_restrictions", "licences.forbid_restrictions"
@@ -33,7 +33,7 @@ def judge(case: Case, settings: Settings) -> Iterator[Reason]:
             place=settings.place(TEXT),
         )
     yield from _unknown(told, settings)
-    if settings.word("licences.disagreement") == REFUSE and (settings.has(ALLOW) or settings.has(DENY)):
+    if settings.word("licences.disagreement") == REFUSE and (_asks(settings, ALLOW) or _asks(settings, DENY)):
         for finding in case.dossier.inventory.findings:
             if finding.id in DISAGREEING:
                 yield Reason(
@@ -98,24 +98,41 @@ def _restricted(item: DescribedRestriction, place: Place) -> Reason:
 
 def _unknown(told: Description, settings: Settings) -> Iterator[Reason]:
     """Yield what nobody knows of the terms, where any key asks for them."""
-    asked = [path for path in (ALLOW, DENY, ALLOWED_KINDS, FORBIDDEN_KINDS) if settings.has(path)]
+    asked = [path for path in (ALLOW, DENY, ALLOWED_KINDS, FORBIDDEN_KINDS) if _asks(settings, path)]
     if settings.word("licences.unknown") != REFUSE or not asked:
         return
     place = settings.place("licences.unknown") if "licences.unknown" in settings.given else settings.place(asked[0])
-    grants = [item for item in told.licences_detected if _grants(item.key)]
-    if not told.licences_declared and not grants:
+    yield from _unknown_texts(told, place)
+    if DENY in asked and ALLOW not in asked:
+        for declared in told.licences_declared:
+            if not is_known(declared):
+                yield _not_known(f"the card declares {declared}, which is no licence that anybody lists", place)
+    if ALLOWED_KINDS in asked or FORBIDDEN_KINDS in asked:
+        yield from _unknown_restrictions(told, settings.words(ALLOW) or (), place)
+
+
+def _asks(settings: Settings, path: str) -> bool:
+    """Tell whether a list asks for anything: an empty one allows nothing, or forbids nothing."""
+    words = settings.words(path)
+    return bool(words) or (words is not None and path in (ALLOW, ALLOWED_KINDS))
+
+
+def _unknown_texts(told: Description, place: Place) -> Iterator[Reason]:
+    if not told.licences_declared and not any(_grants(item.key) for item in told.licences_detected):
         yield _not_known("no licence is declared, and no text of one is among the files", place)
     for name in told.licence_texts_unknown:
         yield _not_known(f"{name} is no licence or policy that mbom knows", place, name)
     for item in told.licences_detected:
         if item.match != "exact":
             yield _not_known(f"{item.file} is {item.id} with other words in it or beside it", place, item.file)
-    if ALLOWED_KINDS in asked or FORBIDDEN_KINDS in asked:
-        for restriction in told.restrictions:
-            if restriction.kind == UNKNOWN:
-                yield _not_known(f"a restriction that mbom does not know: {restriction.value}", place)
-        for declared in _unread(told, settings.words(ALLOW) or ()):
-            yield _not_known(f"the card declares {declared}, and mbom does not know what that restricts", place)
+
+
+def _unknown_restrictions(told: Description, allow: Sequence[str], place: Place) -> Iterator[Reason]:
+    for restriction in told.restrictions:
+        if restriction.kind == UNKNOWN:
+            yield _not_known(f"a restriction that mbom does not know: {restriction.value}", place)
+    for declared in _unread(told, allow):
+        yield _not_known(f"the card declares {declared}, and mbom does not know what that restricts", place)
 
 
 def _unread(told: Description, allow: Sequence[str]) -> Iterator[str]:
