@@ -166,7 +166,7 @@ class Display:
     def comparing(self) -> "Iterator[CompareDisplay]":
         """Show which weight is compared; how often each one will be looked at depends on what is found."""
         with self._bars(TextColumn("{task.completed:,} weights"), TextColumn("{task.fields[name]}")) as bars:
-            yield CompareDisplay(bars)
+            yield CompareDisplay(bars, self)
 
     def _bars(self, *columns: ProgressColumn) -> Progress:
         return Progress(
@@ -260,18 +260,25 @@ class MeasureDisplay:
 
 
 class CompareDisplay:
-    """Shows the reports of a comparison of weights."""
+    """Shows the reports of a comparison of weights, stage by stage."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: Progress, display: Display) -> None:
         self.bars = bars
+        self.display = display
         self.task: TaskID | None = None
+        self.stage = ""
 
-    def __call__(self, name: str) -> None:
+    def __call__(self, stage: str, name: str) -> None:
         """Show that a weight is being looked at."""
-        shown = escape(plain(name))
-        if self.task is None:
-            self.task = self.bars.add_task("comparing", total=None, name=shown)
-        self.bars.update(self.task, advance=1, name=shown)
+        if stage != self.stage:
+            self.stage = stage
+            if self.task is not None:
+                self.bars.remove_task(self.task)
+            self.task = self.bars.add_task(f"weights: {stage}", total=None, name="")
+            if not self.display.err.is_terminal:
+                self.display.fact("weights", stage)
+        if self.task is not None:
+            self.bars.update(self.task, advance=1, name=escape(plain(name)))
 
 
 def conclusion(verdict: Checked) -> str:

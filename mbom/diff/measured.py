@@ -1,14 +1,14 @@
 """The values of weights on both sides: read where both checkpoints are at hand, estimated from records where not."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from mbom import engine
 from mbom.diff.changes import Explanation, Weights
 from mbom.diff.sides import instead
 from mbom.dossier import Dossier
 
-Progress = Callable[[str], None]  # told the weight that is looked at
+Progress = Callable[[str, str], None]  # told what is done, and the weight that it is done with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,40 +33,29 @@ def measured(
         old: what was.
         new: what is.
         others: checkpoints that may be further parents of a merge.
-        progress: called with the name of each weight that is looked at, as often as it is.
+        progress: called before each weight that is looked at, as often as it is.
 
     Raises:
-        UnavailableError: when a file cannot be read.
+        UnavailableError: when a file cannot be read, or the process that reads it breaks.
         RefusedError: when it is not what the inventory says.
     """
     if old.inventory.digest == new.inventory.digest:
         return Measured()
-    if old.holds_files and new.holds_files:
-        try:
-            return _weights(old, new, others, progress)
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] == "mbom":
-                raise
-            note = f"the values of weights were not read: {error.name} is missing, `pip install mbom[engine]` brings it"
-            return _estimated(old, new, note)
     bundles = [side for side in (old, new) if not side.holds_files]
-    return _estimated(old, new, f"the values of weights were not read: {instead(bundles)}")
+    lack = instead(bundles) if bundles else engine.available()
+    if lack is not None:
+        found = _estimated(old, new, f"the values of weights were not read: {lack}")
+        unseen = tuple(f"{other.label} was not looked at as a parent: that takes the values" for other in others)
+        return replace(found, notes=found.notes + unseen)
+    return _weights(old, new, others, progress)
 
 
 def _weights(old: Dossier, new: Dossier, others: Sequence[Dossier], progress: Progress | None) -> Measured:
-    # Torch takes seconds to import, and whoever compares bundles needs none.
-    from mbom.diff.explain import explain  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-    from mbom.diff.weights import compare  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-    from mbom.engine.values import open_values  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+    from mbom.diff.apart import compare  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
 
-    sides = (old, new, *others)
-    with ExitStack() as stack:  # what was read is bound to the inventories when it has been left
-        opened = [stack.enter_context(open_values(side.files, side.inventory)) for side in sides]
-        before, after, *rest = opened
-        weights = compare(before, after, progress=progress)
-        found = explain(before, after, weights, others=rest, progress=progress)
-    notes = [f"{side.label}: {note}" for side, values in zip(sides, opened, strict=True) for note in values.notes]
-    return Measured(weights=weights, explanations=tuple(found), notes=tuple(notes))
+    before, after, *rest = ((side.files, side.inventory) for side in (old, new, *others))
+    weights, explanations = compare(before, after, others=rest, progress=progress)
+    return Measured(weights=weights, explanations=explanations)
 
 
 def _estimated(old: Dossier, new: Dossier, note: str) -> Measured:

@@ -128,7 +128,8 @@ def headline(changes: Changes) -> str:
     files = len(changes.files.changes)
     parts = [f"{_count(files, 'file')} of {files + changes.files.identical:,}"]
     if differing := _differing(changes.tensors.counts):
-        parts.append(_count(differing, "tensor"))
+        reasons = ", ".join(found.id for found in changes.explanations)
+        parts.append(_count(differing, "tensor") + (f" ({reasons})" if reasons else ""))
     sections = dict.fromkeys(change.section for change in changes.fields)
     parts += [f"the {TITLES[section].lower()}" for section in ("licence", "restrictions") if section in sections]
     if changes.templates:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from checkpoints import SIDE_FILES
-from diffing import BUNDLE, CHECKPOINT, HOSTILE, bundled, by_name, edited, members, read, written
+from commands import schema
+from diffing import BUNDLE, CHECKPOINT, HOSTILE, bundled, by_name, edited, listed, members, read, written
 
 from mbom.diff import diff
 from mbom.diff.changes import SECTIONS
@@ -207,3 +208,39 @@ def test_every_section_is_one_that_policies_know(original: Dossier, tmp_path: Pa
     assert [SECTIONS.index(change.section) for change in found] == sorted(
         SECTIONS.index(change.section) for change in found
     )
+
+
+NAMES = (
+    *("licence:declared", "licence:detected", "licence:restriction", "licence:disagreement", "openness:class"),
+    *("openness:datasets", "producer:country", "producer:account", "hub:gated", "source", "remote-code", "code:file"),
+    *("pickle:global", "lineage:successor", "chat-template", "tokenizer:special-token", "tokenizer:vocabulary"),
+    *("architecture:layers", "parameters:total", "quantisation:method", "packing"),
+)
+
+
+def claiming(values: dict[str, str]) -> Any:
+    """Return a BOM that says hostile things in every place that a diff looks at."""
+    properties = [
+        {"name": f"mbom:{name}", "value": f"{values.get(name, '')}{text}"} for name in NAMES for text in HOSTILE
+    ]
+    text = "".join(HOSTILE) + "".join(values.values())
+    ancestor = {"name": text, "group": text, "properties": [{"name": "mbom:lineage:relation", "value": text}]}
+    dataset = {"type": "data", "name": text, "data": [{"type": "dataset"}]}
+    licence = {"license": {"name": text, "acknowledgement": "declared"}}
+    model = {
+        "type": "machine-learning-model", "name": text, "group": text, "version": text, "properties": properties,
+        "licenses": [licence], "pedigree": {"ancestors": [ancestor]}, "modelCard": {"properties": properties},
+    }  # fmt: skip
+    tools = {"components": [{"name": "mbom", "version": text}]}
+    return {"components": [model, dataset], "metadata": {"tools": tools, "component": {"name": text}}}
+
+
+def test_a_bom_that_says_hostile_things_is_quoted_in_printable_characters() -> None:
+    old, new = listed(files={"a": "1"}), listed(files={"a": "2"})
+    claimed = replace(new, document=claiming({}))
+    for other in (replace(old, document=claiming(dict.fromkeys(NAMES, "x"))), old, replace(old, document=[1])):
+        for changes in (diff(other, claimed), diff(claimed, other)):
+            document = json.loads(json.dumps(changes.to_dict()))
+            schema("diff").validate(document)
+            assert json.dumps(document, ensure_ascii=False).isprintable()
+            assert len({change.section for change in changes.fields}) > 8

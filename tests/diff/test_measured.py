@@ -8,6 +8,7 @@ from attesting import FIXTURE
 from diffing import BUNDLE, CHECKPOINT, edited, read
 from largebundles import EDITED_LAYERS, write_two
 
+from mbom import engine
 from mbom.diff import diff
 from mbom.diff.measured import measured
 from mbom.diff.opening import joined
@@ -43,23 +44,37 @@ def test_values_of_bundles_without_records_are_neither_read_nor_estimated(tmp_pa
     assert "new has no behaviour record" in note
 
 
+def test_without_the_engine_values_are_not_read_and_the_note_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "TRANSFORMERS", "0.0.1")
+    old, new = read(CHECKPOINT, label="old"), read(flip(tmp_path), label="new")
+    found = measured(old, new, others=[read(CHECKPOINT, label="other")])
+    first, second = found.notes
+    assert found.weights is None
+    assert "needs transformers 0.0.1" in first
+    assert "pip install" in first
+    assert first.endswith("because old and new have no behaviour records")
+    assert second.startswith("other was not looked at as a parent")
+
+
 @pytest.fixture
 def compared() -> None:
     """Skip where the comparison of weights is not installed."""
-    for module in ("mbom.diff.weights", "mbom.diff.explain", "mbom.engine.values"):
+    for module in ("mbom.diff.weights", "mbom.diff.apart", "mbom.diff.explain"):
         pytest.importorskip(module)
 
 
 @pytest.mark.usefixtures("compared")
 def test_values_of_checkpoints_are_read(tmp_path: Path) -> None:
     old, new = joined(read_bundle(BUNDLE), read(CHECKPOINT)), read(flip(tmp_path))
-    told = list[str]()
-    found = measured(old, new, progress=told.append)
+    told = list[tuple[str, str]]()
+    found = measured(old, new, progress=lambda stage, weight: told.append((stage, weight)))
     assert found.weights is not None
     assert (found.weights.basis, len(found.weights.changed)) == ("weights", 1)
     assert found.weights.changed[0].name == WEIGHT
     assert found.weights.changed[0].rank == 1
-    assert WEIGHT in told
+    assert ("compare", WEIGHT) in told
     changes = diff(old, new, weights=found.weights, explanations=found.explanations, notes=found.notes)
     assert [change.status for change in changes.tensors.changes] == ["changed"]
 

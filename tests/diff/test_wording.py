@@ -21,6 +21,7 @@ from mbom.diff.changes import (
     StoredTensor,
     TemplateChange,
     TensorChange,
+    Tensors,
     TokenChange,
     TokenizerChange,
     WeightChange,
@@ -168,6 +169,8 @@ def test_the_headline_names_what_people_act_on() -> None:
         "Different: 1 file of 1, the licence, the restrictions and the chat template; 1 finding more than before."
     )
     assert wording.headline(diff(read_bundle(BUNDLE), read(CHECKPOINT))) == "The same files."
+    counted = replace(everything("x"), tensors=Tensors(counts={"identical": 1, "changed": 2, "renamed": 3}, changes=()))
+    assert "2 tensors (lora-merge)" in wording.headline(counted)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
