@@ -506,5 +506,6 @@ def test_objects_that_a_partial_clone_lacks_are_no_pass(made: Product, ask: Call
     head = made.repo.commit()
     blob = made.repo.git("rev-parse", f"{head}:{BUNDLE}/bom.cdx.json")
     (made.repo.root / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
-    answer = ask()
+    answer = ask("--base=main", "--head=change", base=None)
     assert answer.status == 3
+    assert answer.model["decision"]["could_not_check"]
