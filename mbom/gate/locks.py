@@ -13,8 +13,8 @@ from mbom.gate.reasons import reason
 from mbom.lockfile import Entry, Lock, LockChange, changes
 from mbom.policy import Case, Decision, Reason
 
-# Where the bundle of an entry lies on this machine; None where it is not at hand. Raises FormatError where it is hostile,
-# and UnavailableError where it cannot be had.
+# Where the bundle of an entry lies on this machine; None where it is not at hand. Raises FormatError where it is
+# hostile, and UnavailableError where it cannot be had.
 Find = Callable[[Entry], Path | None]
 
 
