@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,10 +29,11 @@ TORCH_CPU = (
 _ENTRY = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>[^ ]+)(?: ; .*?)? \\\n(?:    --hash=.*\n)+", re.MULTILINE)
 
 
-def requirements() -> list[str]:
-    """Return what mbom needs with its engine, by the ranges of pyproject.toml."""
+def requirements(extras: Sequence[str] = (EXTRA,)) -> list[str]:
+    """Return what mbom needs with some extras, by the ranges of pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [*project["dependencies"], *project["optional-dependencies"][EXTRA]]
+    optional = project["optional-dependencies"]
+    return [*project["dependencies"], *(needed for extra in extras for needed in optional[extra])]
 
 
 def write() -> None:
@@ -55,7 +57,8 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["requirements"]:
-        print("\n".join(requirements()))
+    if sys.argv[1:2] == ["requirements"]:
+        # `requirements` is what most machines install; `requirements --only EXTRA…` names the extras, or none.
+        print("\n".join(requirements(sys.argv[3:]) if sys.argv[2:3] == ["--only"] else requirements()))
     else:
         write()

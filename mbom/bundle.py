@@ -144,8 +144,12 @@ def _read_archive(archive: int, members: dict[str, bytes]) -> None:
         members[entry.name] = zipbundle.content(archive, entry, limit=limit, what="bundle")
 
 
-def _allowed(name: str, members: Mapping[str, bytes]) -> int:
-    """Return how large a further member may be, or refuse it."""
+def member_limit(name: str) -> int:
+    """Return how large the member of this name may be.
+
+    Raises:
+        FormatError: when no bundle holds a member of this name.
+    """
     try:
         check_name(name, what="bundle")
     except RefusedError as error:
@@ -153,6 +157,12 @@ def _allowed(name: str, members: Mapping[str, bytes]) -> int:
     limit = _limit(name)
     if limit is None:
         raise FormatError(f"bundle: {name!r} is not a member that a bundle holds; remove it or refuse the bundle")
+    return limit
+
+
+def _allowed(name: str, members: Mapping[str, bytes]) -> int:
+    """Return how large a further member may be, or refuse it."""
+    limit = member_limit(name)
     if len(members) >= MEMBERS_LIMIT:
         raise FormatError(f"bundle: more than {MEMBERS_LIMIT} members")
     return limit

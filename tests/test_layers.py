@@ -20,6 +20,7 @@ LEVELS = [
     {"attest", "bases", "measure", "verify"},
     {"diff", "identify", "lockfile"},
     {"policy"},
+    {"gate"},
     {"report"},
     {"cli"},
     {"__main__"},

@@ -15,6 +15,7 @@ from mbom.cli.bom import bom
 from mbom.cli.compare import compare
 from mbom.cli.console import Display
 from mbom.cli.diff import diff
+from mbom.cli.gate import gate
 from mbom.cli.identify import identify
 from mbom.cli.inspect import inspect
 from mbom.cli.keygen import keygen
@@ -44,7 +45,21 @@ def cli() -> None:
     """
 
 
-for command in (attest, verify, report_command, diff, lock, policy, identify, measure, compare, inspect, bom, keygen):
+for command in (
+    attest,
+    verify,
+    report_command,
+    diff,
+    lock,
+    policy,
+    gate,
+    identify,
+    measure,
+    compare,
+    inspect,
+    bom,
+    keygen,
+):
     cli.add_command(command)
 
 

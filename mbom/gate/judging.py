@@ -1,0 +1,111 @@
+"""Deciding on one model: the gate's own reasons and the policy's, and what accepted history takes from them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from mbom.diff import diff
+from mbom.diff.changes import Changes
+from mbom.diff.measured import measured
+from mbom.dossier import Dossier
+from mbom.gate.evidence import AtHand, Evidence, Trusted
+from mbom.gate.gated import Pin
+from mbom.gate.reasons import reason
+from mbom.policy import Case, Decision, Place, Policy, Reason
+from mbom.policy.keys import KEYS
+
+_CHANGES = tuple(path for path in KEYS if path.startswith("changes."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """Whose word counts.
+
+    Attributes:
+        policy: what is allowed; None where there is none, and only lock file and evidence count.
+        trusted: who may sign a model, by its name.
+        now: the time at which waivers and ages are counted, in UTC.
+        everything: judge unchanged models too, and count findings that the model before had.
+        at_hand: the files of models that are on this machine, by the name of the model.
+    """
+
+    policy: Policy | None
+    trusted: Callable[[str], Sequence[Trusted]]
+    now: datetime
+    everything: bool = False
+    at_hand: Mapping[str, AtHand] = field(default_factory=dict)
+
+    def limiting(self, model: str) -> Place | None:
+        """Return the rule that limits what may change in a model; None where the policy asks nothing of a change."""
+        if self.policy is None:
+            return None
+        settings = self.policy.settings(model)
+        asked = [path for path in _CHANGES if settings.value(path) not in (None, (), False)]
+        return settings.place(asked[0]) if asked else None
+
+
+def case_of(model: str, found: Evidence, previous: Dossier | None, judge: Judge) -> Case:
+    """Return everything that the policy looks at."""
+    assert found.dossier is not None, model
+    verdict = found.verdict
+    return Case(
+        model=model,
+        dossier=found.dossier,
+        verdict=verdict,
+        signer=str(verdict.signer) if verdict is not None and verdict.signer is not None else None,
+        changes=_compared(previous, found.dossier) if previous is not None else None,
+        previous=previous,
+        now=judge.now,
+        logged=found.by.logged if found.by is not None else None,
+        stamped=found.by.timed if found.by is not None else None,
+        seen=found.seen,
+    )
+
+
+def _compared(old: Dossier, new: Dossier) -> Changes:
+    """Return what differs: of weights what the sketches of both records tell, for the weights are not at hand."""
+    found = measured(old, new)
+    return diff(old, new, weights=found.weights, explanations=found.explanations, notes=found.notes)
+
+
+def decide(model: str, own: Sequence[Reason], found: Evidence, case: Case | None, judge: Judge) -> Decision:
+    """Return the decision on a model.
+
+    Args:
+        model: its name.
+        own: reasons of the gate, the worst first.
+        found: what its bundle came to.
+        case: what the policy looks at; None where nothing could be read.
+        judge: whose word counts.
+    """
+    reasons = [*own, *found.reasons]
+    if case is None or judge.policy is None:
+        return Decision(model=model, reasons=tuple(reasons), could_not_check=found.could_not_check)
+    said = {item.id for item in reasons}
+    # The policy speaks of some of them too, in more general words.
+    reasons += [item for item in judge.policy.reasons(case) if item.id not in said]
+    settled = judge.policy.settle(reasons, case)
+    return replace(
+        settled,
+        reasons=tuple(_history(item, case, judge) for item in settled.reasons),
+        could_not_check=found.could_not_check or settled.could_not_check,
+    )
+
+
+def _history(item: Reason, case: Case, judge: Judge) -> Reason:
+    """Return a reason, as a note where it is a finding that the model before had at the same place."""
+    if judge.everything or item.is_new or not item.refuses or case.previous is None:
+        return item
+    had = {(finding.id, finding.path) for finding in case.previous.inventory.findings}
+    return replace(item, outcome="note") if (item.id, item.path) in had else item
+
+
+def in_place(model: str, old: Pin, new: Pin) -> Reason:
+    """Return the reddest reason: the same commit, and other files."""
+    return reason(
+        "changed-in-place",
+        f"CHANGED IN PLACE: {model} at the same commit {new.revision} has the model digest {new.digest}, and had "
+        f"{old.digest}. A commit cannot change, so somebody replaced files, or other files were fetched",
+        "Do not merge. Find out with `mbom diff` which files differ and who served them, and pin what the publisher "
+        "confirms. If another selection of its files was attested on purpose, the base's policy can waive it.",
+    )
