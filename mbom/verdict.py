@@ -1,6 +1,7 @@
 """The outcome of a verification: one check per step, and what they amount to."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from mbom.behaviour.compare import Comparison
@@ -97,11 +98,13 @@ class Verdict(Checked):
         bundle_digest: of exactly the bytes that were checked, see ``mbom.bundle.digest``, so that who reads the bundle
             for another purpose can tell whether it was these; None where it could not be read.
         signer: who signed the statement; None where no signature was verified.
+        seen: by when the signature was there, as a witness says; None where nobody vouches for that.
     """
 
     model: dict[str, Json] | None
     bundle_digest: str | None = None
     signer: Signatory | None = None
+    seen: datetime | None = None
 
     @property
     def passed(self) -> tuple[str, ...]:

@@ -475,7 +475,8 @@ def trainings() -> Iterator[Case]:
         "zeroed": lambda _, values: 0 * values,
         "a row": _row,
     }
-    for modules in (everything, ("q_proj", "v_proj"), ("lm_head",)):
+    groups: tuple[tuple[str, ...], ...] = (everything, ("q_proj", "v_proj"), ("lm_head",))
+    for modules in groups:
         yield Case(
             name=f"an element of {len(modules)} modules",
             kind="few-weights-edit",

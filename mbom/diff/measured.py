@@ -64,7 +64,7 @@ def _weights(old: Dossier, new: Dossier, others: Sequence[Dossier], progress: Pr
 
     before, after, *rest = ((side.files, side.inventory) for side in (old, new, *others))
     weights, explanations = compare(before, after, others=rest, progress=progress)
-    return Measured(weights=weights, explanations=explanations)
+    return Measured(weights=weights, explanations=explanations, notes=weights.notes)
 
 
 def _estimated(old: Dossier, new: Dossier, note: str) -> Measured:

@@ -1,18 +1,15 @@
 """The comparison of weights as it runs in the child process: from a request in JSON to what became of the weights."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from mbom.behaviour.values import Values
-from mbom.diff.changes import Explanation, Weights, plain
-from mbom.diff.explanations import few_weights, quantisation, re_encoding
-from mbom.diff.weights import Progress, compare
+from mbom.diff.changes import plain
+from mbom.diff.explain import explain
+from mbom.diff.weights import compare
 from mbom.engine.values import CheckpointValues, open_values
 from mbom.inventory.record import Inventory
 from mbom.strictjson import Fields, Json
-
-FAMILIES = (re_encoding.explain, quantisation.explain, few_weights.explain)
 
 
 def in_child(request: dict[str, Json], emit: Callable[[Json], None]) -> Json:
@@ -31,7 +28,9 @@ def in_child(request: dict[str, Json], emit: Callable[[Json], None]) -> Json:
         sides = [fields.object("old"), fields.object("new"), *fields.objects("others")]
         old, new, *others = (stack.enter_context(_opened(side)) for side in sides)
         weights = compare(old, new, progress=lambda name: emit({"stage": "compare", "weight": name}))
-        found = _explanations(old, new, weights, others, lambda name: emit({"stage": "explain", "weight": name}))
+        found = explain(
+            old, new, weights, others=others, progress=lambda name: emit({"stage": "explain", "weight": name})
+        )
     # What was read holds when the files have been left without an error.
     return {"weights": plain(weights), "explanations": [plain(each) for each in found]}
 
@@ -41,14 +40,3 @@ def _opened(side: Fields) -> CheckpointValues:
     inventory = Inventory.from_bytes(Path(side.text("inventory")).read_bytes())
     files = {file.name: Path(listed.text(file.name)) for file in inventory.files if listed.has(file.name)}
     return open_values(files, inventory)
-
-
-def _explanations(
-    old: Values, new: Values, weights: Weights, others: Sequence[Values], progress: Progress
-) -> list[Explanation]:
-    """Return the first explanation that leaves nothing."""
-    for family in FAMILIES:
-        found = family(old, new, weights, others=others, progress=progress)
-        if found is not None:
-            return [found]
-    return []

@@ -115,7 +115,7 @@ def _judged(dossier: Dossier, by: Trusted, verdict: Verdict, path: Path, label: 
         dossier=dossier,
         verdict=verdict,
         by=by if holds else None,
-        seen=by.verifier.seen(bundle.read(path)[bundle.ATTESTATION]).time if holds else None,
+        seen=verdict.seen,
         reasons=failed,
         could_not_check=f"{label}: {unclear.id}: {unclear.detail}" if unclear is not None and not failed else None,
     )

@@ -61,6 +61,7 @@ def verify(
         model=procedure.model(),
         bundle_digest=bundle.digest(procedure.members) if procedure.members else None,
         signer=procedure.signer,
+        seen=procedure.seen,
     )
 
 
