@@ -475,15 +475,15 @@ def trainings() -> Iterator[Case]:
         "zeroed": lambda _, values: 0 * values,
         "a row": _row,
     }
-    groups: tuple[tuple[str, ...], ...] = (everything, ("q_proj", "v_proj"), ("lm_head",))
-    for modules in groups:
+    subsets: tuple[tuple[str, ...], ...] = (everything, ("q_proj", "v_proj"), ("lm_head",))
+    for modules in subsets:
         yield Case(
             name=f"an element of {len(modules)} modules",
             kind="few-weights-edit",
             build=partial(_everywhere, change=_element, dtype="bfloat16", modules=modules),
             explained=frozenset({"few-weights-edit"}),
         )
-    for (name, change), modules in itertools.product(unnamed.items(), (everything, ("q_proj", "v_proj"))):
+    for (name, change), modules in itertools.product(unnamed.items(), subsets[:2]):
         yield Case(
             name=f"{name} of {'all' if modules is everything else 'two modules'}",
             kind="no name",

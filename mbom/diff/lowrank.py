@@ -20,7 +20,8 @@ import numpy as np
 from mbom.behaviour.values import Floats
 from mbom.diff.rounding import OUTSIDE, within
 
-LIMIT = 1 << 26  # elements of a matrix: some ten arrays of its size are held at once, so 5 GB at most
+LIMIT = 1 << 26  # elements of a matrix: some twelve arrays of its size are held at once, so 6 GB at most
+EXTREME = 1e100  # numbers beyond which, or whose inverse below which, products leave the range of float64
 RANK_LIMIT = 512  # adapters of a higher rank are no longer small
 FIRST = 96  # singular values looked at first: adapters seldom have more
 DENSE_SIDE = 256  # up to here a full decomposition costs less than a search for the largest singular values
@@ -68,7 +69,8 @@ def fit(change: Floats, widths: Floats) -> Fit:
     if change.size > LIMIT:
         return NONE
     scale = float(np.max(np.abs(change)))
-    change, widths = change / scale, widths / scale
+    if not 1 / EXTREME < scale < EXTREME:
+        change, widths = change / scale, widths / scale
     rng = np.random.default_rng(SEED)
     rank, left, values, right = _visible(change, rng)
     if rank == 0 or rank > RANK_LIMIT or _freedom(rank, change) > FREEDOM * change.size:
@@ -77,10 +79,10 @@ def fit(change: Floats, widths: Floats) -> Fit:
     previous, momentum = low, 1.0
     for number in range(1, ROUNDS + 1):
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        ahead = low + (momentum - 1) / following * (low - previous)
-        target = ahead + 1.5 * (np.clip(ahead, change - widths, change + widths) - ahead)
+        target = _onto_bounds(low, previous, (momentum - 1) / following, change, widths)
         momentum, previous = following, low
         low, basis = _truncated(target, basis)
+        del target
         if number % LOOK:
             continue
         verdict = within(change - low, widths)
@@ -103,6 +105,23 @@ def fit(change: Floats, widths: Floats) -> Fit:
     )
 
 
+def _onto_bounds(low: Floats, previous: Floats, speed: float, change: Floats, widths: Floats) -> Floats:
+    """Return a matrix moved on as it moved last, and then half as far again as it takes to lie within the bounds.
+
+    In place, because of large matrices every array counts.
+    """
+    ahead = low - previous
+    ahead *= speed
+    ahead += low
+    target = change - widths
+    np.maximum(target, ahead, out=target)
+    np.minimum(target, change + widths, out=target)
+    target -= ahead
+    target *= 1.5
+    target += ahead
+    return target
+
+
 def _visible(change: Floats, rng: np.random.Generator) -> tuple[int, Floats, Floats, Floats]:
     """Return how many singular triples stand above the noise, and those."""
     count = min(FIRST, *change.shape)
@@ -122,8 +141,11 @@ def _visible(change: Floats, rng: np.random.Generator) -> tuple[int, Floats, Flo
 
 def largest(matrix: Floats, count: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
     """Return the largest singular values with their vectors, as (rows, count), (count,), (count, columns)."""
-    scale = float(np.max(np.abs(matrix), initial=0.0)) or 1.0  # products of hostile numbers leave the range
-    matrix = matrix / scale
+    scale = float(np.max(np.abs(matrix), initial=0.0))
+    if scale > 0 and not 1 / EXTREME < scale < EXTREME:
+        matrix = matrix / scale
+    else:
+        scale = 1.0
     if min(matrix.shape) <= DENSE_SIDE:
         left, values, right = np.linalg.svd(matrix, full_matrices=False)
     else:

@@ -74,7 +74,7 @@ def test_hostile_numbers_are_explained_by_nothing(base: Arrays, number: float, e
     arrays = dict(base.arrays)
     for name in list(arrays) if everywhere else ["model.layers.0.self_attn.q_proj.weight"]:
         values = arrays[name].copy()
-        values.flat[:: 1 if everywhere else 97] = number
+        values.flat[:: 1 if everywhere else 7] = number
         arrays[name] = values
     new = checkpoint(arrays, "bfloat16")
     others = (checkpoint(arrays, "bfloat16"),)
@@ -83,7 +83,7 @@ def test_hostile_numbers_are_explained_by_nothing(base: Arrays, number: float, e
 
 
 @pytest.mark.parametrize("number", [1e308, 1e200, 1e-200, 5e-324])
-@pytest.mark.parametrize("spread", [1, 97])
+@pytest.mark.parametrize("spread", [1, 7])
 def test_numbers_at_the_ends_of_float64_are_explained_by_nothing(base: Arrays, number: float, spread: int) -> None:
     rng = np.random.default_rng(8)
     old = checkpoint(base.arrays, "float64")
@@ -102,7 +102,8 @@ def test_weights_of_no_elements_and_of_one_are_no_trouble() -> None:
         {f"model.layers.0.{index}.weight": np.zeros(shape) for index, shape in enumerate(shapes)}, "bfloat16"
     )
     new = checkpoint({name: values + 1 for name, values in old.arrays.items()}, "bfloat16")
-    assert explain(old, new, compare(old, new), others=(new,)) == ()
+    [found] = explain(old, new, compare(old, new), others=(new,))
+    assert (found.id, found.outcome) == ("few-weights-edit", "explained")
 
 
 def test_what_cannot_be_read_as_numbers_is_never_explained(base: Arrays) -> None:
