@@ -77,6 +77,7 @@ def test_the_distance_is_that_of_an_ordinary_load(
     assert abs(found.top1_agreement - expected.top1_agreement) < 0.05
 
 
+@pytest.mark.slow
 def test_a_wider_type_is_nearer(model: TinyModel, record: Record, honest: Deployed) -> None:
     wide = told(model, record, "float32").distance
     assert wide is not None
@@ -164,7 +165,13 @@ UNLOADABLE: dict[str, tuple[Callable[[Path], TinyModel], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", UNLOADABLE)
+# Each is a process that imports transformers: the default run takes the first of each kind of reason.
+BRIEF = ("a tower without weights", "ModelOpt in its own file")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in BRIEF else pytest.param(name, marks=pytest.mark.slow) for name in UNLOADABLE]
+)
 def test_no_distance_is_made_up_where_weights_would_be(name: str, record: Record, tmp_path: Path) -> None:
     make, reason = UNLOADABLE[name]
     found = told(make(tmp_path), record)
@@ -204,6 +211,7 @@ def test_the_index_of_the_checkpoint_is_not_read(
     assert honest.distance is not None
 
 
+@pytest.mark.slow
 def test_a_reason_names_no_folder_of_this_machine(model: TinyModel, record: Record, tmp_path: Path) -> None:
     shutil.copytree(model.folder, tmp_path, dirs_exist_ok=True)
     bent, files = replace(model, folder=tmp_path), dict(replace(model, folder=tmp_path).files)
