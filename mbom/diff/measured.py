@@ -60,7 +60,7 @@ def _stored_alike(old: Inventory, new: Inventory) -> bool:
 
 
 def _weights(old: Dossier, new: Dossier, others: Sequence[Dossier], progress: Progress | None) -> Measured:
-    from mbom.diff.apart import compare  # noqa: PLC0415
+    from mbom.diff.values.process import compare  # noqa: PLC0415
 
     before, after, *rest = ((side.files, side.inventory) for side in (old, new, *others))
     weights, explanations = compare(before, after, others=rest, progress=progress)
@@ -73,7 +73,7 @@ def _estimated(old: Dossier, new: Dossier, note: str) -> Measured:
     if old.record is None or new.record is None:
         held = "has no behaviour record" if len(without) == 1 else "have no behaviour records"
         return Measured(notes=(f"{note}; and not estimated, because {' and '.join(without)} {held}",))
-    from mbom.diff.weights import estimate  # noqa: PLC0415
+    from mbom.diff.values.weights import estimate  # noqa: PLC0415
 
     found = estimate(old.record, new.record)
     if found is None:

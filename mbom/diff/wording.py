@@ -39,7 +39,7 @@ class Group:
         title: for people.
         lines: a sentence each, the most telling first.
         more: how many there are beyond those.
-        text: the lines of a diff that belong under them, see ``mbom.diff.linediff``.
+        text: the lines of a diff that belong under them, see ``mbom.diff.facts.linediff``.
         text_more: how many of those there are beyond the ones given.
     """
 
