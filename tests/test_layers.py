@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "mbom"
 LEVELS = [
     {"errors"},
     {"digest", "printable", "redact"},
-    {"storage", "strictjson"},
+    {"markdown", "storage", "strictjson"},
     {"tensorfile"},
     {"source", "signing", "behaviour"},
     {"inventory", "zipbundle"},
