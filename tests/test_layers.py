@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "mbom"
 # Bottom to top. Parts on one line are peers and may not import each other.
 LEVELS = [
     {"errors"},
-    {"digest", "printable", "redact"},
+    {"digest", "printable", "quantities", "redact"},
     {"markdown", "storage", "strictjson"},
     {"tensorfile"},
     {"source", "signing", "behaviour"},

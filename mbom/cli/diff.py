@@ -1,6 +1,5 @@
 """`mbom diff`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -79,7 +78,7 @@ def diff(
     changes = compared(before, after, weights=found.weights, explanations=found.explanations, notes=found.notes)
     display.fact("", "signatures are not checked here: `mbom verify` does that")
     if as_json:
-        display.data(json.dumps(changes.to_dict(), indent=1, ensure_ascii=False))
+        display.json(changes.to_dict())
     elif as_markdown:
         display.data(in_markdown(changes))
     else:

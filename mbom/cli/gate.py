@@ -1,6 +1,5 @@
 """`mbom gate`."""
 
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from rich.text import Text
 
 from mbom import engine
 from mbom.cli import clock, folders, options, output, trust
-from mbom.cli.console import Display, plain, shown
+from mbom.cli.console import Display, json_text, plain, shown
 from mbom.cli.gatesides import Asked, Circumstances, Judged, of_commits, of_files
-from mbom.cli.gathering import Command, gathered
+from mbom.cli.options import Command, gathered
 from mbom.cli.summary import Announced
 from mbom.diff.opening import kind, open_dossier
 from mbom.dossier import Dossier
@@ -28,10 +27,10 @@ STYLES = {"plain": "", "good": "bold green", "bad": "bold red", "doubtful": "yel
 
 # What can be printed or written; nothing is made that nobody asked for.
 DOCUMENTS: dict[str, Callable[[Review], str]] = {
-    "json": lambda review: f"{json.dumps(review.to_dict(), indent=1, ensure_ascii=False)}\n",
+    "json": lambda review: json_text(review.to_dict()),
     "markdown": markdown,
     "github": lambda review: "".join(f"{line}\n" for line in annotations(review)),
-    "sarif": lambda review: f"{json.dumps(sarif(review), indent=1, ensure_ascii=False)}\n",
+    "sarif": lambda review: json_text(sarif(review)),
 }
 
 

@@ -1,6 +1,5 @@
 """`mbom verify --signature`: a signature that is no part of a bundle."""
 
-import json
 from pathlib import Path
 
 import click
@@ -46,7 +45,7 @@ def verify(context: click.Context, signature: Path, keyless: trust.Keyless, disp
             on_scan=on_scan,
         )
     if given["as_json"]:
-        display.data(json.dumps(verdict.to_dict(), indent=1, ensure_ascii=False))
+        display.json(verdict.to_dict())
     else:
         display.verdict(verdict)
     return verdict.exit_code

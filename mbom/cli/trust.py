@@ -12,7 +12,7 @@ import click
 
 from mbom.cli import folders, options
 from mbom.cli.console import Display, shown
-from mbom.cli.gathering import Command, gathered
+from mbom.cli.options import Command, gathered
 from mbom.errors import KeyFileError, UsageError
 from mbom.signing import (
     CertificateVerifier,

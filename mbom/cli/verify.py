@@ -1,6 +1,5 @@
 """`mbom verify`."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -146,7 +145,7 @@ def verify(
             on_scan=on_scan,
         )
     if as_json:
-        display.data(json.dumps(verdict.to_dict(), indent=1, ensure_ascii=False))
+        display.json(verdict.to_dict())
     else:
         display.verdict(verdict)
     context.exit(verdict.exit_code)

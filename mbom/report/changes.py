@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from mbom.diff.changes import SECTIONS, Changes, Explanation, FieldChange, Side, Weights
 from mbom.diff.wording import TITLES, headline
 from mbom.facts.licences.vocabulary import RESTRICTIONS
+from mbom.quantities import size
 from mbom.report import claims, figures, weights
 from mbom.report.behaviour import ANSWERS, answer, prompt_text
 from mbom.report.blocks import (
@@ -310,8 +311,8 @@ def _stored(found: Changes) -> Iterator[Block]:
             Code(text=item.name),
             (item.status, *((f"was {item.old_name}",) if item.old_name not in (None, item.name) else ())),
             item.role,
-            "–" if item.old_size is None else figures.size(item.old_size),
-            "–" if item.new_size is None else figures.size(item.new_size),
+            "–" if item.old_size is None else size(item.old_size),
+            "–" if item.new_size is None else size(item.new_size),
         )
         for item in files.changes
     ]

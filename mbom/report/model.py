@@ -10,6 +10,7 @@ from mbom.dossier import Dossier
 from mbom.facts.licences.vocabulary import RESTRICTIONS
 from mbom.inventory import Finding
 from mbom.inventory.findings import KINDS
+from mbom.quantities import size
 from mbom.report import drawings, figures
 from mbom.report.blocks import (
     Block,
@@ -135,7 +136,7 @@ def identity(dossier: Dossier) -> Section:
         Fact(
             label="Files",
             value=f"{figures.several(len(inventory.files), 'file')}, "
-            f"{figures.size(sum(file.size for file in inventory.files))}",
+            f"{size(sum(file.size for file in inventory.files))}",
             note=f"{figures.several(len(inventory.tensors), 'tensor')}; each file and each tensor has a digest",
         ),
     ]
@@ -150,7 +151,7 @@ def identity(dossier: Dossier) -> Section:
         facts.append(
             Fact(label="Access", value=f"gated: {described.gated}", note="as the hub said when it was attested")
         )
-    listed = [(Code(text=file.name), file.role, figures.size(file.size), Code(text=file.sha256))
+    listed = [(Code(text=file.name), file.role, size(file.size), Code(text=file.sha256))
               for file in inventory.files]  # fmt: skip
     rows, more = shortened(listed, ROWS)
     table = Table(
@@ -238,7 +239,7 @@ def parameters(dossier: Dossier) -> Section:
             facts.append(Fact(label=label, value=", ".join(_grouped(text) for text in told)))
     weights = described.number("footprint:weights")
     if weights is not None:
-        facts.append(Fact(label="Memory for the weights", value=figures.size(weights), note=_smallest(described)))
+        facts.append(Fact(label="Memory for the weights", value=size(weights), note=_smallest(described)))
     blocks: list[Block] = [Facts(items=tuple(facts)), *_parts(described)]
     types = [
         *_typed(described, "parameters:logical:", "as meant"),

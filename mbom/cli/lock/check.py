@@ -1,6 +1,5 @@
 """`mbom lock check`."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,7 +76,7 @@ def check(
             "signatures": verifier is not None,
             "models": [checkup.to_dict() for checkup in checkups],
         }
-        display.data(json.dumps(document, indent=1, ensure_ascii=False))
+        display.json(document)
     else:
         _show(display, checkups, signatures=verifier is not None)
     context.exit(status)
