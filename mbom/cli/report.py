@@ -28,13 +28,7 @@ STANDARD_OUTPUT = Path("-")
 @click.option("--force", is_flag=True, help="Replace the file that is there.")
 @click.option("--markdown", is_flag=True, help="A short summary in Markdown, for comments and job summaries.")
 @click.option("--checkpoint", metavar="MODEL", help="Hold these files against the bundle, as `mbom verify` does.")
-@click.option("--key", type=options.PATH, help="Verify under the signer's public key in PEM.")
-@click.option(
-    "--certificate-chain", type=options.PATH, multiple=True, metavar="FILE", help="Verify under these roots, in PEM."
-)
-@click.option("--certificate-identity", metavar="NAME", help="Demand this name of the signer's certificate.")
-@click.option("--timestamp-authority", type=options.PATH, metavar="CHAIN", help="Demand timestamps of this authority.")
-@trust.keyless
+@trust.named_signers
 @options.quiet
 @click.pass_context
 def report_command(
@@ -46,11 +40,7 @@ def report_command(
     force: bool,
     markdown: bool,
     checkpoint: str | None,
-    key: Path | None,
-    certificate_chain: tuple[Path, ...],
-    certificate_identity: str | None,
-    timestamp_authority: Path | None,
-    keyless: trust.Keyless,
+    trusted: trust.Trusted,
     quiet: bool,
 ) -> None:
     """Write a page about a bundle, or about what changed between two models.
@@ -71,11 +61,9 @@ def report_command(
     """
     display = Display(quiet=quiet)
     verifier = None
-    if key or certificate_chain or certificate_identity or keyless.given():
-        verifier = trust.verifier(
-            key, keyless, authority=timestamp_authority, chain=certificate_chain, name=certificate_identity
-        )
-    elif checkpoint is not None or timestamp_authority is not None:
+    if trusted.somebody:
+        verifier = trusted.verifier()
+    elif checkpoint is not None or trusted.timestamp_authority is not None:
         given = "--checkpoint" if checkpoint is not None else "--timestamp-authority"
         raise UsageError(f"{given} takes somebody to trust: give the signer's public key with --key, or --identity")
     about = bundle if new is None else new

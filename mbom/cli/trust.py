@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -115,7 +115,12 @@ class Trusted:
         """Whether any of them was given."""
         return bool(self.keyless.given()) or any(value for name, value in vars(self).items() if name != "keyless")
 
-    def verifier(self) -> Verifier:
+    @property
+    def somebody(self) -> bool:
+        """Whether any of them names somebody; an authority of timestamps by itself does not sign bundles."""
+        return replace(self, timestamp_authority=None).given
+
+    def verifier(self, *, legacy: bool = False) -> Verifier:
         """Return the verifier, as ``verifier``."""
         return verifier(
             self.key,
@@ -123,38 +128,47 @@ class Trusted:
             authority=self.timestamp_authority,
             chain=self.certificate_chain,
             name=self.certificate_identity,
+            legacy=legacy,
         )
 
 
 _SIGNERS = (
     click.option(
-        "--key", type=options.PATH, metavar="FILE", help="The signer's public key in PEM. [default: your own]"
-    ),
-    click.option(
         "--certificate-chain",
         type=options.PATH,
         multiple=True,
         metavar="FILE",
-        help="Trust these roots in place of a key.",
+        help="Trust these roots, in PEM, in place of a key.",
     ),
-    click.option("--certificate-identity", metavar="NAME", help="Demand this name of the signer's certificate."),
+    click.option(
+        "--certificate-identity", metavar="NAME", help="Demand this email, URI, DNS or common name of the signer."
+    ),
     click.option(
         "--timestamp-authority",
         type=options.PATH,
         metavar="CHAIN",
-        help="Demand timestamps of the authority of this chain.",
+        help="Demand timestamps of the authority whose certificates are in this PEM file, its root among them.",
     ),
 )
 
 
 def signers(command: Command) -> Command:
     """Add the options that say whose bundles are trusted, which the command takes as one: ``trusted``."""
+    return _trusting(command, "The signer's public key in PEM. [default: your own]")
 
+
+def named_signers(command: Command) -> Command:
+    """Add the same to a command that trusts nobody unless told whom."""
+    return _trusting(command, "The signer's public key in PEM.")
+
+
+def _trusting(command: Command, key_help: str) -> Command:
     def told(values: dict[str, Any]) -> Trusted:
         return Trusted(keyless=Keyless(**{name: values.pop(name) for name in Keyless.__dataclass_fields__}), **values)
 
     names = (*(name for name in Trusted.__dataclass_fields__ if name != "keyless"), *Keyless.__dataclass_fields__)
-    return gathered(command, (*_SIGNERS, *_KEYLESS), names, "trusted", told)
+    key = click.option("--key", type=options.PATH, metavar="FILE", help=key_help)
+    return gathered(command, (key, *_SIGNERS, *_KEYLESS), names, "trusted", told)
 
 
 def password() -> bytes:

@@ -1,4 +1,4 @@
-"""What storing a number costs: the step of a stored type at a value, and whether one number is another one rounded.
+"""What rounding can leave of a prediction of a change, when the result is stored.
 
 The steps themselves are those of ``mbom.diff.values.floats``. Of packed types (int8 with scales, MXFP4, ...) the step
 depends on a scale that values do not show; what is known of them is a bound, so nothing may be called *explained* on
@@ -40,24 +40,6 @@ def step(values: Floats, dtype: str) -> Floats:
         return floats.step(values, dtype)
     share = next((share for name, share in PACKED if name in dtype.lower()), 1.0)  # 1: of a type nobody knows
     return np.full(values.shape, share * float(np.max(np.abs(values), initial=0.0)))
-
-
-def rounded(values: Floats, dtype: str) -> Floats:
-    """Return the values as the stored type holds them: to the nearest, ties to even.
-
-    Values of a packed type come back as they are: nobody can tell which scale they would get.
-    """
-    return floats.rounded(values, dtype) if known(dtype) else values
-
-
-def steps_apart(stored: Floats, values: Floats, dtype: str) -> Floats:
-    """Return how many steps of the stored type lie between stored values and others, rounded; 0 is equal.
-
-    The step is the larger of both places, so that two neighbours on either side of a power of two are one step apart.
-    """
-    near = rounded(values, dtype)
-    steps = np.maximum(step(stored, dtype), step(near, dtype))
-    return np.divide(np.abs(stored - near), steps, out=np.zeros(stored.shape), where=steps > 0)
 
 
 def half_widths(old: Floats, new: Floats, dtype: str) -> Floats:
