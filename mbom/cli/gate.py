@@ -13,10 +13,10 @@ from mbom import engine
 from mbom.cli import clock, folders, options, output, trust
 from mbom.cli.console import Display, json_text, plain, shown
 from mbom.cli.gatesides import Asked, Circumstances, Judged, of_commits, of_files
+from mbom.cli.opening import opened
 from mbom.cli.options import Command, gathered
 from mbom.cli.summary import Announced
-from mbom.diff.opening import kind, open_dossier
-from mbom.dossier import Dossier
+from mbom.diff.opening import kind
 from mbom.errors import UsageError
 from mbom.gate import FailOn, Review, gate_bundle, gate_checkpoint
 from mbom.gate.outputs import Line, annotations, markdown, sarif, table
@@ -182,16 +182,11 @@ def _is_lock(named: str) -> bool:
 
 def _of_models(display: Display, models: list[str], model: str | None, judged: Judged, around: Circumstances) -> Review:
     *before, after = models
-    with display.scanning() as on_scan:
-
-        def opened(named: str) -> Dossier:
-            return open_dossier(named, created=clock.created(), on_scan=on_scan, on_bytes=on_scan.fetched)
-
-        old = opened(before[0]) if before else None
-        if kind(after) == "bundle":
-            item = gate_bundle(Path(after), label=after, old=old, judge=judged.judge, model=model)
-        else:
-            item = gate_checkpoint(opened(after), old=old, judge=judged.judge, model=model)
+    old = opened(before[0], display) if before else None
+    if kind(after) == "bundle":
+        item = gate_bundle(Path(after), label=after, old=old, judge=judged.judge, model=model)
+    else:
+        item = gate_checkpoint(opened(after, display), old=old, judge=judged.judge, model=model)
     return Review(
         gated=(item,),
         unchanged=0,

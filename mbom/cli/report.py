@@ -9,10 +9,11 @@ from mbom import report
 from mbom import verify as verb
 from mbom.cli import clock, options, trust
 from mbom.cli.console import Display, shown
+from mbom.cli.opening import opened
 from mbom.cli.output import save
-from mbom.diff import Changes, diff
-from mbom.diff.measured import measured
-from mbom.diff.opening import kind, open_dossier
+from mbom.diff import Changes
+from mbom.diff.measured import compared
+from mbom.diff.opening import kind
 from mbom.dossier import Dossier, read_bundle
 from mbom.errors import ChangedError, UsageError
 from mbom.signing import Verifier
@@ -69,8 +70,8 @@ def report_command(
     about = bundle if new is None else new
     if verifier is not None and kind(about) != "bundle":
         raise UsageError(f"{about} is no bundle, so nothing of it is signed: leave out whom you trust")
-    held = read_bundle(Path(bundle)) if new is None else _opened(new, display)
-    changes = None if new is None else _changes(_opened(bundle, display), held, display)
+    held = read_bundle(Path(bundle)) if new is None else opened(new, display)
+    changes = None if new is None else _changes(opened(bundle, display), held, display)
     verified = None if verifier is None else _verified(Path(about), held, verifier, checkpoint, display)
     page = report.of_model(held, verified) if changes is None else report.of_changes(changes, held, verified)
     data = report.markdown(page).encode() if markdown else report.html(page)
@@ -78,15 +79,9 @@ def report_command(
     context.exit(verified.verdict.exit_code if verified is not None else 0)
 
 
-def _opened(named: str, display: Display) -> Dossier:
-    with display.scanning() as on_scan:
-        return open_dossier(named, created=clock.created(), on_scan=on_scan, on_bytes=on_scan.fetched)
-
-
 def _changes(old: Dossier, new: Dossier, display: Display) -> Changes:
     with display.comparing() as on_weight:
-        found = measured(old, new, progress=on_weight)
-    return diff(old, new, weights=found.weights, explanations=found.explanations, notes=found.notes)
+        return compared(old, new, progress=on_weight)
 
 
 def _verified(

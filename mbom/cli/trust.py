@@ -3,7 +3,6 @@
 import os
 import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -94,12 +93,6 @@ _KEYLESS = (
 )
 
 
-def keyless(command: Command) -> Command:
-    """Add the options that say whose keyless signature is trusted, which the command takes as one: ``keyless``."""
-    names = tuple(Keyless.__dataclass_fields__)
-    return gathered(command, _KEYLESS, names, "keyless", lambda told: Keyless(**told))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Trusted:
     """What the options say of whose signature of a bundle is trusted; None or empty where one was not given."""
@@ -121,15 +114,16 @@ class Trusted:
         return replace(self, timestamp_authority=None).given
 
     def verifier(self, *, legacy: bool = False) -> Verifier:
-        """Return the verifier, as ``verifier``."""
-        return verifier(
-            self.key,
-            self.keyless,
-            authority=self.timestamp_authority,
-            chain=self.certificate_chain,
-            name=self.certificate_identity,
-            legacy=legacy,
-        )
+        """Return the verifier for whom the options trust, or for the user's own public key.
+
+        Args:
+            legacy: whether the deprecated format of PyPI ``model-signing`` 0.2 is taken.
+
+        Raises:
+            UsageError: when options contradict each other or belong together, or when none is given and the user has
+                no key.
+        """
+        return _verifier(self, legacy=legacy)
 
 
 _SIGNERS = (
@@ -287,30 +281,10 @@ def keyless_signer(token_file: Path | None, trust_config: Path | None) -> Signer
     return KeylessSigner.load(Credentials(file=token_file, interactive=interactive), trust_config)
 
 
-def verifier(
-    key: Path | None,
-    keyless: Keyless | None = None,
-    *,
-    authority: Path | None = None,
-    chain: Sequence[Path] = (),
-    name: str | None = None,
-    legacy: bool = False,
-) -> Verifier:
-    """Return the verifier for whom the options trust, or for the user's own public key.
-
-    Args:
-        key: the file of the trusted key.
-        keyless: the trusted identity.
-        authority: the chain of the timestamp authority that every signature by the key needs a timestamp of.
-        chain: files of trusted certificates.
-        name: what a certificate under them must be for.
-        legacy: whether the deprecated format of PyPI ``model-signing`` 0.2 is taken.
-
-    Raises:
-        UsageError: when options contradict each other or belong together, or when none is given and the user has no
-            key.
-    """
-    given = keyless.given()[0] if keyless is not None and keyless.given() else None
+def _verifier(trusted: Trusted, *, legacy: bool) -> Verifier:
+    key, keyless, authority = trusted.key, trusted.keyless, trusted.timestamp_authority
+    chain, name = trusted.certificate_chain, trusted.certificate_identity
+    given = keyless.given()[0] if keyless.given() else None
     certified = "--certificate-chain" if chain else "--certificate-identity" if name is not None else None
     ways = [way for way in ("--key" if key is not None else None, given, certified) if way is not None]
     if len(ways) > 1:
@@ -326,7 +300,7 @@ def verifier(
                 "says nothing unless it is for the name that you expect"
             )
         return CertificateVerifier.load(chain, identity=name, legacy=legacy)
-    if keyless is not None and given is not None:
+    if given is not None:
         from mbom.signing.keyless import KeylessVerifier  # noqa: PLC0415  # sigstore takes a moment to import
 
         return KeylessVerifier.load(keyless.trusted(), keyless.trust_config)

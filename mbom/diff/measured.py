@@ -1,10 +1,11 @@
-"""The values of weights on both sides: read where both checkpoints are at hand, estimated from records where not."""
+"""Two models compared with the values of weights: read where both checkpoints are at hand, estimated where not."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mbom import engine
-from mbom.diff.changes import Explanation, Weights
+from mbom.diff import diff
+from mbom.diff.changes import Changes, Explanation, Weights
 from mbom.diff.sides import instead
 from mbom.dossier import Dossier
 from mbom.inventory import Inventory
@@ -50,6 +51,17 @@ def measured(
         unseen = tuple(f"{other.label} was not looked at as a parent: that takes the values" for other in others)
         return replace(found, notes=found.notes + unseen)
     return _weights(old, new, others, progress)
+
+
+def compared(
+    old: Dossier, new: Dossier, *, others: Sequence[Dossier] = (), progress: Progress | None = None
+) -> Changes:
+    """Return everything that differs between two models, with their values compared as well as can be.
+
+    Args and errors are those of ``measured``.
+    """
+    found = measured(old, new, others=others, progress=progress)
+    return diff(old, new, weights=found.weights, explanations=found.explanations, notes=found.notes)
 
 
 def _stored_alike(old: Inventory, new: Inventory) -> bool:

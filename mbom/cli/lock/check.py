@@ -29,7 +29,7 @@ _STYLES = {0: "bold green", 1: "bold red", 3: "bold yellow"}
     metavar="NAME=PATH",
     help="Hold these files against the bundle of NAME too: a folder, or org/name@revision.",
 )
-@trust.signers
+@trust.named_signers
 @options.as_json
 @options.quiet
 @click.pass_context
