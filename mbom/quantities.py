@@ -1,4 +1,4 @@
-"""Large numbers as people read them: three digits and a unit."""
+"""Numbers as people read them: large ones with three digits and a unit, and numbers of things."""
 
 from collections.abc import Sequence
 
@@ -19,3 +19,8 @@ def scaled(number: int, units: Sequence[str]) -> str:
             return f"{value:.{digits}f} {unit}".rstrip()
         value /= 1000
     return f"{value:,.{max(0, 3 - len(str(int(value))))}f} {units[-1]}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things as a phrase: ``1 file``, ``1,024 files``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

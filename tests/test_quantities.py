@@ -2,7 +2,7 @@
 
 import pytest
 
-from mbom.quantities import size
+from mbom.quantities import counted, size
 
 
 @pytest.mark.parametrize(
@@ -12,3 +12,7 @@ from mbom.quantities import size
 )  # fmt: skip
 def test_sizes_are_in_decimal_units(number: int, words: str) -> None:
     assert size(number) == words
+
+
+def test_things_are_counted_in_a_phrase() -> None:
+    assert [counted(number, "file") for number in (0, 1, 1024)] == ["0 files", "1 file", "1,024 files"]

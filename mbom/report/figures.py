@@ -71,11 +71,6 @@ def relative(value: float, error: float = 0.0) -> str:
     return f"{value:.1e} ± {error:.1e}"
 
 
-def several(number: int, noun: str) -> str:
-    """Return a number of things as a phrase."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def stated(value: Json) -> str:
     """Return a value of a document as text; a dash where there is none."""
     if value is None:
