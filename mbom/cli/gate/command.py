@@ -12,7 +12,7 @@ from rich.text import Text
 from mbom import engine
 from mbom.cli import clock, folders, options, output, trust
 from mbom.cli.console import Display, json_text, plain, shown
-from mbom.cli.gatesides import Asked, Circumstances, Judged, of_commits, of_files
+from mbom.cli.gate.sides import Asked, Circumstances, Judged, of_commits, of_files
 from mbom.cli.opening import opened
 from mbom.cli.options import Command, gathered
 from mbom.cli.summary import Announced
