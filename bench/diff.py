@@ -30,9 +30,9 @@ from safetensors.torch import save_file
 
 from mbom.behaviour import sketches
 from mbom.behaviour.projection import challenge_key
-from mbom.diff.estimates import Estimate, Sum
-from mbom.diff.rank import effective_rank
-from mbom.diff.weights import compare
+from mbom.diff.values.estimates import Estimate, Sum
+from mbom.diff.values.rank import effective_rank
+from mbom.diff.values.weights import compare
 from mbom.engine.process import FIXED
 from mbom.engine.values import open_values
 from mbom.inventory import Inventory, scan

@@ -5,7 +5,7 @@
 Every synthetic case of ``tests/diffcases.py`` is built, compared and explained; a table shows what each kind of change
 was called. Then the figures: ranks of adapters on 1024-wide layers in bfloat16, and the weights of merges, each beside
 what a simpler method makes of the same change: the number of singular values above what rounding leaves (the effective
-rank of ``mbom.diff.weights``), and plain least squares.
+rank of ``mbom.diff.values.weights``), and plain least squares.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from collections import Counter, defaultdict
 import numpy as np
 from arrayvalues import Arrays
 from diffcases import cases
-from diffmodels import checkpoint, low_rank, model, noise
+from diffcases.models import checkpoint, low_rank, model, noise
 
-from mbom.diff.explain import explain
-from mbom.diff.weights import compare
+from mbom.diff.explanations.explain import explain
+from mbom.diff.values.weights import compare
 
 RANKS = (4, 8, 16, 32, 64)
 RELATIVE = (3e-3, 1e-2, 3e-2)

@@ -9,16 +9,16 @@ PACKAGE = Path(__file__).parent.parent / "mbom"
 # Bottom to top. Parts on one line are peers and may not import each other.
 LEVELS = [
     {"errors"},
-    {"digest", "printable", "redact"},
-    {"storage", "strictjson"},
+    {"digest", "printable", "quantities", "redact"},  # texts and numbers, which know nothing of models
+    {"markdown", "storage", "strictjson"},
     {"tensorfile"},
     {"source", "signing", "behaviour"},
     {"inventory", "zipbundle"},
     {"ancestry", "facts"},
-    {"attestation", "bom", "bundle", "engine", "verdict"},
+    {"attestation", "bom", "bundle", "engine", "verdict"},  # evidence, and the process that measures it
     {"cel", "dossier"},
-    {"attest", "bases", "measure", "verify"},
-    {"diff", "identify", "lockfile"},
+    {"attest", "bases", "measure", "verify"},  # one model
+    {"diff", "identify", "lockfile"},  # one model beside others
     {"policy"},
     {"gate"},
     {"report"},

@@ -11,9 +11,10 @@ from mbom import attest as verb
 from mbom import bom, engine
 from mbom.bases import read_base
 from mbom.cli import clock, folders, options, trust
-from mbom.cli.console import Display, shown, size
+from mbom.cli.console import Display, shown
 from mbom.cli.summary import comparison, headline, outcome
 from mbom.errors import EngineError, UsageError
+from mbom.quantities import size
 from mbom.signing import KeyVerifier, Signer, TokenKey
 from mbom.source import open_source
 

@@ -1,6 +1,5 @@
 """`mbom compare`."""
 
-import json
 from itertools import groupby
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def compare(context: click.Context, *, reference: Path, measured: Path, as_json:
             display.fact("", "a bundle, whose signatures are not checked here: `mbom verify` does that")
     outcome = compared(*(found.record for _, found in held))
     if as_json:
-        display.data(json.dumps(outcome.to_dict(), indent=1, ensure_ascii=False))
+        display.json(outcome.to_dict())
     else:
         for line in _lines(outcome):
             display.data(plain(line))

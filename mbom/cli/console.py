@@ -1,5 +1,6 @@
 """What people see: lines, tables and progress bars, with everything hostile escaped."""
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,7 @@ from mbom.bom.format.problems import Problem
 from mbom.engine import MeasureProgress
 from mbom.inventory import Finding, ScanProgress
 from mbom.printable import printable
+from mbom.quantities import scaled, size
 from mbom.redact import redact
 from mbom.verdict import Checked
 
@@ -61,14 +63,9 @@ def plain(text: str) -> str:
     return printable(redact(text, secrets), keep="\n")
 
 
-def size(number: int) -> str:
-    """Return a number of bytes in decimal units, three digits: ``13.8 GB``."""
-    return _scaled(number, ("B", "kB", "MB", "GB", "TB", "PB"))
-
-
 def count(number: int) -> str:
     """Return a large number in the units of parameter counts: ``20.9 B``."""
-    return _scaled(number, ("", "K", "M", "B", "T"))
+    return scaled(number, ("", "K", "M", "B", "T"))
 
 
 def duration(seconds: float) -> str:
@@ -79,14 +76,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _scaled(number: int, units: Iterable[str]) -> str:
-    value = float(number)
-    for unit in units:
-        if value < 999.5:
-            digits = 0 if unit in ("", "B") and number < 1000 else max(0, 3 - len(str(int(value))))
-            return f"{value:.{digits}f} {unit}".rstrip()
-        value /= 1000
-    return str(number)
+def json_text(value: object) -> str:
+    """Return a JSON document as all commands print it."""
+    return f"{json.dumps(value, indent=1, ensure_ascii=False)}\n"
 
 
 class Display:
@@ -114,6 +106,10 @@ class Display:
         """Write data to standard output as it is."""
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
         sys.stdout.flush()
+
+    def json(self, value: object) -> None:
+        """Write a document to standard output, in the one form that all commands have."""
+        self.data(json_text(value))
 
     def findings(self, findings: Iterable[Finding]) -> None:
         """Print findings as data: severity, path, what was seen, and the id that policies quote."""

@@ -1,18 +1,18 @@
 """`mbom diff`."""
 
-import json
 from pathlib import Path
 
 import click
 
-from mbom.cli import clock, options
+from mbom.cli import options
 from mbom.cli.console import Display, plain
-from mbom.diff import diff as compared
+from mbom.cli.opening import opened
+from mbom.diff import diff as without_weights
 from mbom.diff import wording
 from mbom.diff.changes import Changes
 from mbom.diff.markdown import markdown as in_markdown
-from mbom.diff.measured import Measured, measured
-from mbom.diff.opening import joined, kind, open_dossier
+from mbom.diff.measured import compared
+from mbom.diff.opening import joined, kind
 from mbom.dossier import Dossier
 from mbom.errors import UsageError
 
@@ -72,24 +72,22 @@ def diff(
     if others and no_weights:
         raise UsageError("--with is about the values of weights, which --no-weights leaves alone")
     display = Display(quiet=quiet)
-    opened = _Opener(display, origins)
-    before, after = opened.side("old", old, old_checkpoint), opened.side("new", new, new_checkpoint)
-    parents = [opened.parent(other) for other in others]
-    found = Measured(notes=(LEFT_ALONE,)) if no_weights else _measured(before, after, parents, display)
-    changes = compared(before, after, weights=found.weights, explanations=found.explanations, notes=found.notes)
+    opener = _Opener(display, origins)
+    before, after = opener.side("old", old, old_checkpoint), opener.side("new", new, new_checkpoint)
+    parents = [opener.parent(other) for other in others]
+    if no_weights:
+        changes = without_weights(before, after, notes=(LEFT_ALONE,))
+    else:
+        with display.comparing() as on_weight:
+            changes = compared(before, after, others=parents, progress=on_weight)
     display.fact("", "signatures are not checked here: `mbom verify` does that")
     if as_json:
-        display.data(json.dumps(changes.to_dict(), indent=1, ensure_ascii=False))
+        display.json(changes.to_dict())
     elif as_markdown:
         display.data(in_markdown(changes))
     else:
         _print(changes, display)
     context.exit(DIFFERENT if exit_code and changes.differs else 0)
-
-
-def _measured(old: Dossier, new: Dossier, parents: list[Dossier], display: Display) -> Measured:
-    with display.comparing() as on_weight:
-        return measured(old, new, others=parents, progress=on_weight)
 
 
 class _Opener:
@@ -98,7 +96,6 @@ class _Opener:
     def __init__(self, display: Display, origins: Path | None) -> None:
         self.display = display
         self.producers = options.producers(origins)
-        self.created = clock.created()
 
     def side(self, label: str, named: str, checkpoint: str | None) -> Dossier:
         """Return one of the two models."""
@@ -118,10 +115,7 @@ class _Opener:
         if wanted is not None and kind(named) == "bundle":
             option = wanted if wanted == "--with" else f"{wanted}-checkpoint"
             raise UsageError(f"{option} wants a checkpoint, and {named} is a bundle, which holds no weights")
-        with self.display.scanning() as on_scan:
-            return open_dossier(
-                named, created=self.created, producers=self.producers, on_scan=on_scan, on_bytes=on_scan.fetched
-            )
+        return opened(named, self.display, self.producers)
 
 
 def _print(changes: Changes, display: Display) -> None:

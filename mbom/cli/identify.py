@@ -1,6 +1,5 @@
 """`mbom identify`."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,7 +80,7 @@ def identify(
     display.fact("comparing", f"with {len(known):,} known {'model' if len(known) == 1 else 'models'}")
     found = verb(model, inventory, measured, known)
     if as_json:
-        display.data(json.dumps(found.to_dict(), indent=1, ensure_ascii=False))
+        display.json(found.to_dict())
     else:
         for line in _lines(found):
             display.data(plain(line))

@@ -1,6 +1,5 @@
 """`mbom inspect`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ from mbom.bom.affidavit import NOT_COMPARED
 from mbom.bom.sections.licensing import restriction_line
 from mbom.bom.sections.lineage import NOT_DECLARED
 from mbom.cli import options
-from mbom.cli.console import Display, count, plain, size
+from mbom.cli.console import Display, count, plain
 from mbom.facts import Facts, outline, survey
 from mbom.facts.cache import KINDS
 from mbom.facts.licences import Licensing
@@ -18,6 +17,7 @@ from mbom.facts.lineage import Base
 from mbom.facts.producers import Producers
 from mbom.inventory import Inventory
 from mbom.inventory.findings import listed
+from mbom.quantities import size
 from mbom.source import FolderSource, open_source
 from mbom.strictjson import Json
 
@@ -66,7 +66,7 @@ def inspect(
         described, findings = model(surveyed.inventory, surveyed.facts, producers), surveyed.inventory.findings
     if as_json:
         found: list[Json] = [finding.to_dict() for finding in findings]
-        display.data(json.dumps({"model": described, "findings": found}, indent=1, ensure_ascii=False))
+        display.json({"model": described, "findings": found})
     else:
         for label, value in described.items():
             display.data(plain(f"{label:<21} {_cell(label, value)}"))

@@ -1,6 +1,5 @@
 """`mbom measure`."""
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,10 +8,11 @@ import click
 from mbom import engine
 from mbom import measure as verb
 from mbom.cli import folders, options
-from mbom.cli.console import Display, shown, size
+from mbom.cli.console import Display, shown
 from mbom.cli.summary import Announced, headline, outcome
 from mbom.errors import EngineError
 from mbom.inventory.record import model_object
+from mbom.quantities import size
 from mbom.source import open_source
 from mbom.strictjson import Json
 
@@ -85,7 +85,10 @@ def measure(
     outcome(display, done.record)
     display.line(f"{shown(folder)}   {size(done.size)}, of model {done.inventory.digest}")
     display.line(f"next: mbom compare {shown(folder)} OTHER_RECORD")
-    display.data(json.dumps(_written(folder, done), indent=1, ensure_ascii=False) if as_json else str(folder))
+    if as_json:
+        display.json(_written(folder, done))
+    else:
+        display.data(str(folder))
 
 
 def _written(folder: Path, done: verb.Measured) -> dict[str, Json]:

@@ -1,6 +1,8 @@
-"""Options that several commands share."""
+"""Options that several commands share, and options that belong together, which a command takes as one parameter."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +15,7 @@ from mbom.signing import TokenKey
 from mbom.signing.pkcs11uri import SCHEME
 
 PATH = click.Path(path_type=Path)
+Command = Callable[..., None]
 
 
 class _SigningKey(click.ParamType[Path | TokenKey]):
@@ -104,3 +107,33 @@ def producers(path: Path | None) -> Producers:
         return built_in().extended(data, what=str(path))
     except FormatError as error:
         raise UsageError(f"--origins: {error}") from error
+
+
+def gathered(
+    command: Command,
+    added: Sequence[Callable[[Command], Command]],
+    names: Sequence[str],
+    parameter: str,
+    gather: Callable[[dict[str, Any]], object],
+) -> Command:
+    """Add options to a command.
+
+    Args:
+        command: what click decorates.
+        added: options, in the order of the help.
+        names: the parameters that click passes for them.
+        parameter: what the command takes in their place.
+        gather: returns its value from theirs.
+    """
+
+    def passing(**values: object) -> None:
+        told: dict[str, Any] = {name: values.pop(name) for name in names}
+        command(**{parameter: gather(told)}, **values)
+
+    # What click keeps on the function: the options that stand below this one.
+    passing.__dict__.update(vars(command))
+    passing.__name__, passing.__doc__ = command.__name__, command.__doc__
+    decorated: Command = passing
+    for option in reversed(added):
+        decorated = option(decorated)
+    return decorated

@@ -9,10 +9,11 @@ from mbom import report
 from mbom import verify as verb
 from mbom.cli import clock, options, trust
 from mbom.cli.console import Display, shown
+from mbom.cli.opening import opened
 from mbom.cli.output import save
-from mbom.diff import Changes, diff
-from mbom.diff.measured import measured
-from mbom.diff.opening import kind, open_dossier
+from mbom.diff import Changes
+from mbom.diff.measured import compared
+from mbom.diff.opening import kind
 from mbom.dossier import Dossier, read_bundle
 from mbom.errors import ChangedError, UsageError
 from mbom.signing import Verifier
@@ -28,13 +29,7 @@ STANDARD_OUTPUT = Path("-")
 @click.option("--force", is_flag=True, help="Replace the file that is there.")
 @click.option("--markdown", is_flag=True, help="A short summary in Markdown, for comments and job summaries.")
 @click.option("--checkpoint", metavar="MODEL", help="Hold these files against the bundle, as `mbom verify` does.")
-@click.option("--key", type=options.PATH, help="Verify under the signer's public key in PEM.")
-@click.option(
-    "--certificate-chain", type=options.PATH, multiple=True, metavar="FILE", help="Verify under these roots, in PEM."
-)
-@click.option("--certificate-identity", metavar="NAME", help="Demand this name of the signer's certificate.")
-@click.option("--timestamp-authority", type=options.PATH, metavar="CHAIN", help="Demand timestamps of this authority.")
-@trust.keyless
+@trust.named_signers
 @options.quiet
 @click.pass_context
 def report_command(
@@ -46,11 +41,7 @@ def report_command(
     force: bool,
     markdown: bool,
     checkpoint: str | None,
-    key: Path | None,
-    certificate_chain: tuple[Path, ...],
-    certificate_identity: str | None,
-    timestamp_authority: Path | None,
-    keyless: trust.Keyless,
+    trusted: trust.Trusted,
     quiet: bool,
 ) -> None:
     """Write a page about a bundle, or about what changed between two models.
@@ -71,18 +62,16 @@ def report_command(
     """
     display = Display(quiet=quiet)
     verifier = None
-    if key or certificate_chain or certificate_identity or keyless.given():
-        verifier = trust.verifier(
-            key, keyless, authority=timestamp_authority, chain=certificate_chain, name=certificate_identity
-        )
-    elif checkpoint is not None or timestamp_authority is not None:
+    if trusted.somebody:
+        verifier = trusted.verifier()
+    elif checkpoint is not None or trusted.timestamp_authority is not None:
         given = "--checkpoint" if checkpoint is not None else "--timestamp-authority"
         raise UsageError(f"{given} takes somebody to trust: give the signer's public key with --key, or --identity")
     about = bundle if new is None else new
     if verifier is not None and kind(about) != "bundle":
         raise UsageError(f"{about} is no bundle, so nothing of it is signed: leave out whom you trust")
-    held = read_bundle(Path(bundle)) if new is None else _opened(new, display)
-    changes = None if new is None else _changes(_opened(bundle, display), held, display)
+    held = read_bundle(Path(bundle)) if new is None else opened(new, display)
+    changes = None if new is None else _changes(opened(bundle, display), held, display)
     verified = None if verifier is None else _verified(Path(about), held, verifier, checkpoint, display)
     page = report.of_model(held, verified) if changes is None else report.of_changes(changes, held, verified)
     data = report.markdown(page).encode() if markdown else report.html(page)
@@ -90,15 +79,9 @@ def report_command(
     context.exit(verified.verdict.exit_code if verified is not None else 0)
 
 
-def _opened(named: str, display: Display) -> Dossier:
-    with display.scanning() as on_scan:
-        return open_dossier(named, created=clock.created(), on_scan=on_scan, on_bytes=on_scan.fetched)
-
-
 def _changes(old: Dossier, new: Dossier, display: Display) -> Changes:
     with display.comparing() as on_weight:
-        found = measured(old, new, progress=on_weight)
-    return diff(old, new, weights=found.weights, explanations=found.explanations, notes=found.notes)
+        return compared(old, new, progress=on_weight)
 
 
 def _verified(

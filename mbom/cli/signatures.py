@@ -1,6 +1,5 @@
 """`mbom verify --signature`: a signature that is no part of a bundle."""
 
-import json
 from pathlib import Path
 
 import click
@@ -15,7 +14,7 @@ from mbom.source import open_source
 OF_BUNDLES = ("behaviour", "challenge", "reference", "repo", "revision", "min_time", "resume", "time_limit")
 
 
-def verify(context: click.Context, signature: Path, keyless: trust.Keyless, display: Display) -> int:
+def verify(context: click.Context, signature: Path, trusted: trust.Trusted, display: Display) -> int:
     """Verify ``signature`` with the options of `mbom verify`; print the verdict and return the exit status.
 
     Raises:
@@ -28,14 +27,7 @@ def verify(context: click.Context, signature: Path, keyless: trust.Keyless, disp
         if given[name]:
             raise UsageError(f"--{name.replace('_', '-')} is for bundles; a signature by itself does not speak of that")
     checkpoint = str(given["bundle"])  # the one argument
-    verifier = trust.verifier(
-        given["key"],
-        keyless,
-        authority=given["timestamp_authority"],
-        chain=given["certificate_chain"],
-        name=given["certificate_identity"],
-        legacy=given["allow_legacy"],
-    )
+    verifier = trusted.verifier(legacy=given["allow_legacy"])
     with display.scanning() as on_scan:
         alone = Path(checkpoint).is_file()
         verdict = verb.verify_signature(
@@ -46,7 +38,7 @@ def verify(context: click.Context, signature: Path, keyless: trust.Keyless, disp
             on_scan=on_scan,
         )
     if given["as_json"]:
-        display.data(json.dumps(verdict.to_dict(), indent=1, ensure_ascii=False))
+        display.json(verdict.to_dict())
     else:
         display.verdict(verdict)
     return verdict.exit_code

@@ -8,9 +8,10 @@ from mbom import engine
 from mbom.ancestry import Compared
 from mbom.behaviour.deployed import Deployed
 from mbom.behaviour.record import SKETCH_LIMIT, Record
-from mbom.cli.console import Display, count, size
+from mbom.cli.console import Display, count
 from mbom.facts import Survey
 from mbom.inventory import Inventory
+from mbom.quantities import size
 
 
 @dataclass(frozen=True, kw_only=True)

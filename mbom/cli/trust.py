@@ -3,8 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,7 +11,7 @@ import click
 
 from mbom.cli import folders, options
 from mbom.cli.console import Display, shown
-from mbom.cli.gathering import Command, gathered
+from mbom.cli.options import Command, gathered
 from mbom.errors import KeyFileError, UsageError
 from mbom.signing import (
     CertificateVerifier,
@@ -94,12 +93,6 @@ _KEYLESS = (
 )
 
 
-def keyless(command: Command) -> Command:
-    """Add the options that say whose keyless signature is trusted, which the command takes as one: ``keyless``."""
-    names = tuple(Keyless.__dataclass_fields__)
-    return gathered(command, _KEYLESS, names, "keyless", lambda told: Keyless(**told))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Trusted:
     """What the options say of whose signature of a bundle is trusted; None or empty where one was not given."""
@@ -115,46 +108,61 @@ class Trusted:
         """Whether any of them was given."""
         return bool(self.keyless.given()) or any(value for name, value in vars(self).items() if name != "keyless")
 
-    def verifier(self) -> Verifier:
-        """Return the verifier, as ``verifier``."""
-        return verifier(
-            self.key,
-            self.keyless,
-            authority=self.timestamp_authority,
-            chain=self.certificate_chain,
-            name=self.certificate_identity,
-        )
+    @property
+    def somebody(self) -> bool:
+        """Whether any of them names somebody; an authority of timestamps by itself does not sign bundles."""
+        return replace(self, timestamp_authority=None).given
+
+    def verifier(self, *, legacy: bool = False) -> Verifier:
+        """Return the verifier for whom the options trust, or for the user's own public key.
+
+        Args:
+            legacy: whether the deprecated format of PyPI ``model-signing`` 0.2 is taken.
+
+        Raises:
+            UsageError: when options contradict each other or belong together, or when none is given and the user has
+                no key.
+        """
+        return _verifier(self, legacy=legacy)
 
 
 _SIGNERS = (
-    click.option(
-        "--key", type=options.PATH, metavar="FILE", help="The signer's public key in PEM. [default: your own]"
-    ),
     click.option(
         "--certificate-chain",
         type=options.PATH,
         multiple=True,
         metavar="FILE",
-        help="Trust these roots in place of a key.",
+        help="Trust these roots, in PEM, in place of a key.",
     ),
-    click.option("--certificate-identity", metavar="NAME", help="Demand this name of the signer's certificate."),
+    click.option(
+        "--certificate-identity", metavar="NAME", help="Demand this email, URI, DNS or common name of the signer."
+    ),
     click.option(
         "--timestamp-authority",
         type=options.PATH,
         metavar="CHAIN",
-        help="Demand timestamps of the authority of this chain.",
+        help="Demand timestamps of the authority whose certificates are in this PEM file, its root among them.",
     ),
 )
 
 
 def signers(command: Command) -> Command:
     """Add the options that say whose bundles are trusted, which the command takes as one: ``trusted``."""
+    return _trusting(command, "The signer's public key in PEM. [default: your own]")
 
+
+def named_signers(command: Command) -> Command:
+    """Add the same to a command that trusts nobody unless told whom."""
+    return _trusting(command, "The signer's public key in PEM.")
+
+
+def _trusting(command: Command, key_help: str) -> Command:
     def told(values: dict[str, Any]) -> Trusted:
         return Trusted(keyless=Keyless(**{name: values.pop(name) for name in Keyless.__dataclass_fields__}), **values)
 
     names = (*(name for name in Trusted.__dataclass_fields__ if name != "keyless"), *Keyless.__dataclass_fields__)
-    return gathered(command, (*_SIGNERS, *_KEYLESS), names, "trusted", told)
+    key = click.option("--key", type=options.PATH, metavar="FILE", help=key_help)
+    return gathered(command, (key, *_SIGNERS, *_KEYLESS), names, "trusted", told)
 
 
 def password() -> bytes:
@@ -273,30 +281,10 @@ def keyless_signer(token_file: Path | None, trust_config: Path | None) -> Signer
     return KeylessSigner.load(Credentials(file=token_file, interactive=interactive), trust_config)
 
 
-def verifier(
-    key: Path | None,
-    keyless: Keyless | None = None,
-    *,
-    authority: Path | None = None,
-    chain: Sequence[Path] = (),
-    name: str | None = None,
-    legacy: bool = False,
-) -> Verifier:
-    """Return the verifier for whom the options trust, or for the user's own public key.
-
-    Args:
-        key: the file of the trusted key.
-        keyless: the trusted identity.
-        authority: the chain of the timestamp authority that every signature by the key needs a timestamp of.
-        chain: files of trusted certificates.
-        name: what a certificate under them must be for.
-        legacy: whether the deprecated format of PyPI ``model-signing`` 0.2 is taken.
-
-    Raises:
-        UsageError: when options contradict each other or belong together, or when none is given and the user has no
-            key.
-    """
-    given = keyless.given()[0] if keyless is not None and keyless.given() else None
+def _verifier(trusted: Trusted, *, legacy: bool) -> Verifier:
+    key, keyless, authority = trusted.key, trusted.keyless, trusted.timestamp_authority
+    chain, name = trusted.certificate_chain, trusted.certificate_identity
+    given = keyless.given()[0] if keyless.given() else None
     certified = "--certificate-chain" if chain else "--certificate-identity" if name is not None else None
     ways = [way for way in ("--key" if key is not None else None, given, certified) if way is not None]
     if len(ways) > 1:
@@ -312,7 +300,7 @@ def verifier(
                 "says nothing unless it is for the name that you expect"
             )
         return CertificateVerifier.load(chain, identity=name, legacy=legacy)
-    if keyless is not None and given is not None:
+    if given is not None:
         from mbom.signing.keyless import KeylessVerifier  # noqa: PLC0415  # sigstore takes a moment to import
 
         return KeylessVerifier.load(keyless.trusted(), keyless.trust_config)

@@ -1,6 +1,5 @@
 """`mbom verify`."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,26 +20,9 @@ from mbom.source import open_source
 @click.command()
 @click.argument("bundle", type=options.PATH)
 @click.argument("checkpoint", required=False)
-@click.option("--key", type=options.PATH, help="The signer's public key in PEM. [default: your own]")
+@trust.signers
 @click.option("--signature", type=options.PATH, metavar="FILE", help="Check this signature instead of a bundle.")
-@click.option(
-    "--certificate-chain",
-    type=options.PATH,
-    multiple=True,
-    metavar="FILE",
-    help="Trust these roots, in PEM, in place of a key.",
-)
-@click.option(
-    "--certificate-identity", metavar="NAME", help="Demand this email, URI, DNS or common name of the signer."
-)
 @click.option("--allow-legacy", is_flag=True, help="With --signature, take the format of model-signing 0.2 too.")
-@click.option(
-    "--timestamp-authority",
-    type=options.PATH,
-    metavar="CHAIN",
-    help="Demand timestamps of the authority whose certificates are in this PEM file, its root among them.",
-)
-@trust.keyless
 @click.option("--behaviour", is_flag=True, help="Run the behaviour pass again and compare.")
 @click.option("--challenge", metavar="NONCE", help="Measure CHECKPOINT and --reference under a nonce, and compare.")
 @click.option("--reference", metavar="OTHER", help="A copy that you trust, or a record that answers the same NONCE.")
@@ -58,13 +40,9 @@ def verify(
     *,
     bundle: Path,
     checkpoint: str | None,
-    key: Path | None,
+    trusted: trust.Trusted,
     signature: Path | None,
-    certificate_chain: tuple[Path, ...],
-    certificate_identity: str | None,
     allow_legacy: bool,
-    timestamp_authority: Path | None,
-    keyless: trust.Keyless,
     behaviour: bool,
     challenge: str | None,
     reference: str | None,
@@ -105,16 +83,14 @@ def verify(
     """
     display = Display(quiet=quiet)
     if signature is not None:
-        context.exit(signatures.verify(context, signature, keyless, display))
+        context.exit(signatures.verify(context, signature, trusted, display))
     if allow_legacy:
         raise UsageError("--allow-legacy goes with --signature; a bundle has no such format")
     if behaviour and checkpoint is None:
         raise UsageError("--behaviour needs a CHECKPOINT to measure")
     nonce = _nonce(challenge, reference, checkpoint)
     expected = _expectation(repo, revision, min_time)
-    verifier = trust.verifier(
-        key, keyless, authority=timestamp_authority, chain=certificate_chain, name=certificate_identity
-    )
+    verifier = trusted.verifier()
     with display.scanning() as on_scan:
         source = open_source(checkpoint, on_bytes=on_scan.fetched) if checkpoint is not None else None
         if source is not None and source.origin.kind == "hub":
@@ -146,7 +122,7 @@ def verify(
             on_scan=on_scan,
         )
     if as_json:
-        display.data(json.dumps(verdict.to_dict(), indent=1, ensure_ascii=False))
+        display.json(verdict.to_dict())
     else:
         display.verdict(verdict)
     context.exit(verdict.exit_code)

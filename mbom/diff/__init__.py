@@ -1,16 +1,20 @@
-"""What changed between two models, from bundles alone, from checkpoints, or from a mix of both."""
+"""What changed between two models, from bundles alone, from checkpoints, or from a mix of both.
+
+``facts`` compares what is recorded of them, ``values`` their weights, ``explanations`` names the reason of a change of
+weights; ``changes`` is what all of them fill in, ``wording`` and ``markdown`` say it.
+"""
 
 from collections.abc import Sequence
 
-from mbom.diff.behaviour import behaviour
 from mbom.diff.changes import Changes, Explanation, Weights
-from mbom.diff.facts import fields
-from mbom.diff.files import files, renamed
-from mbom.diff.findings import findings
+from mbom.diff.facts.behaviour import behaviour
+from mbom.diff.facts.fields import fields
+from mbom.diff.facts.files import files, renamed
+from mbom.diff.facts.findings import findings
+from mbom.diff.facts.templates import templates
+from mbom.diff.facts.tensors import tensors
+from mbom.diff.facts.tokenizer import tokenizer
 from mbom.diff.sides import side
-from mbom.diff.templates import templates
-from mbom.diff.tensors import tensors
-from mbom.diff.tokenizer import tokenizer
 from mbom.dossier import Dossier
 from mbom.printable import printable
 
@@ -30,7 +34,7 @@ def diff(
     Args:
         old: what was.
         new: what is.
-        weights: what a comparison of the values came to, see ``mbom.diff.weights``; None where nobody made one.
+        weights: what a comparison of the values came to, see ``mbom.diff.values.weights``; None where nobody made one.
         explanations: named reasons that hold.
         notes: why values could not be compared, before the notes on everything else.
     """

@@ -162,7 +162,7 @@ class TokenizerChange:
     """What became of the vocabulary: how many tokens were added, moved to another id or removed, and the first of each.
 
     Attributes:
-        listed: at most ``mbom.diff.tokenizer.LISTED`` of each kind, by id.
+        listed: at most ``mbom.diff.facts.tokenizer.LISTED`` of each kind, by id.
     """
 
     added: int
@@ -195,7 +195,7 @@ class WeightChange:
         error: the stated error of ``relative``, which it is within in 95 of 100 cases; 0 where it is exact.
         unchanged: the share of its elements that are equal; None from sketches.
         largest: the largest absolute change of an element; None from sketches.
-        rank: effective rank of the change, see ``mbom.diff.weights``; None where it has none or nobody looked.
+        rank: effective rank of the change, see ``mbom.diff.values.weights``; None where it has none or nobody looked.
         rank_unknown: why nobody can tell the rank, where somebody looked.
         experts: experts that changed, where it is sketched or stored by expert, and ``of`` how many there are.
     """
@@ -310,7 +310,8 @@ class Behaviour:
     Attributes:
         same: whether the records match by the rule of ``mbom.behaviour.compare``.
         positions: over which the figures are.
-        kl_mean: a lower bound where the most likely tokens of both sides are not the same, see ``mbom.diff.behaviour``.
+        kl_mean: a lower bound where the most likely tokens of both sides are not the same, see
+            ``mbom.diff.facts.behaviour``.
         kl_largest: the largest at any position.
         top1_agreement: share of positions whose likeliest token is the same.
         prompts: by prompt, the most changed first.

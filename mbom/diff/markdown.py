@@ -2,17 +2,15 @@
 
 import re
 
-from mbom.bom.coverage.markdown import span
 from mbom.diff.changes import Changes
 from mbom.diff.wording import Group, groups, headline, side
-from mbom.inventory.findings import plain
+from mbom.markdown import fenced, span
 
 SHOWN = 12  # lines of each section; a comment on a pull request has room for some 65,000 characters
 NOT_CHECKED = "Signatures were not checked; `mbom verify` does that."
 
 # What no reader of Markdown takes for anything but words; addresses and mentions need a dot, an @ or a slash.
 _WORDS = re.compile(r"(?!\d+[.)])[A-Za-z0-9](?:[A-Za-z0-9 ,;:%()“”…±→-]|\.(?![A-Za-z]))*")
-_TICKS = re.compile(r"`+")
 
 
 def markdown(changes: Changes, *, shown: int = SHOWN, heading: str = "##") -> str:
@@ -44,10 +42,3 @@ def _group(group: Group, heading: str) -> str:
     text_lines = (*group.text, *([f"… {group.text_more:,} more lines"] if group.text_more else []))
     block = f"\n\n{fenced(text_lines)}" if text_lines else ""
     return f"{heading} {group.title}\n\n" + "\n".join(lines) + block
-
-
-def fenced(lines: tuple[str, ...]) -> str:
-    """Return the lines of a diff as a block of code that nothing in them can end."""
-    held = "\n".join(plain(line) for line in lines)
-    fence = "`" * max(3, 1 + max((len(run) for run in _TICKS.findall(held)), default=0))
-    return f"{fence}diff\n{held}\n{fence}"

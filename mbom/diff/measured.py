@@ -1,10 +1,11 @@
-"""The values of weights on both sides: read where both checkpoints are at hand, estimated from records where not."""
+"""Two models compared with the values of weights: read where both checkpoints are at hand, estimated where not."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mbom import engine
-from mbom.diff.changes import Explanation, Weights
+from mbom.diff import diff
+from mbom.diff.changes import Changes, Explanation, Weights
 from mbom.diff.sides import instead
 from mbom.dossier import Dossier
 from mbom.inventory import Inventory
@@ -52,6 +53,17 @@ def measured(
     return _weights(old, new, others, progress)
 
 
+def compared(
+    old: Dossier, new: Dossier, *, others: Sequence[Dossier] = (), progress: Progress | None = None
+) -> Changes:
+    """Return everything that differs between two models, with their values compared as well as can be.
+
+    Args and errors are those of ``measured``.
+    """
+    found = measured(old, new, others=others, progress=progress)
+    return diff(old, new, weights=found.weights, explanations=found.explanations, notes=found.notes)
+
+
 def _stored_alike(old: Inventory, new: Inventory) -> bool:
     """Tell whether the same tensors are stored, and whatever says how they are decoded is the same too."""
     configs = [{file.sha256 for file in side.files if file.role == CONFIG} for side in (old, new)]
@@ -60,7 +72,7 @@ def _stored_alike(old: Inventory, new: Inventory) -> bool:
 
 
 def _weights(old: Dossier, new: Dossier, others: Sequence[Dossier], progress: Progress | None) -> Measured:
-    from mbom.diff.apart import compare  # noqa: PLC0415
+    from mbom.diff.values.process import compare  # noqa: PLC0415
 
     before, after, *rest = ((side.files, side.inventory) for side in (old, new, *others))
     weights, explanations = compare(before, after, others=rest, progress=progress)
@@ -73,7 +85,7 @@ def _estimated(old: Dossier, new: Dossier, note: str) -> Measured:
     if old.record is None or new.record is None:
         held = "has no behaviour record" if len(without) == 1 else "have no behaviour records"
         return Measured(notes=(f"{note}; and not estimated, because {' and '.join(without)} {held}",))
-    from mbom.diff.weights import estimate  # noqa: PLC0415
+    from mbom.diff.values.weights import estimate  # noqa: PLC0415
 
     found = estimate(old.record, new.record)
     if found is None:

@@ -22,6 +22,7 @@ from mbom.diff.changes import (
     WeightChange,
 )
 from mbom.printable import printable
+from mbom.quantities import counted
 from mbom.strictjson import Json
 
 SHOWN_VALUE = 80  # characters of a value or a name in a sentence; the data has more
@@ -39,7 +40,7 @@ class Group:
         title: for people.
         lines: a sentence each, the most telling first.
         more: how many there are beyond those.
-        text: the lines of a diff that belong under them, see ``mbom.diff.linediff``.
+        text: the lines of a diff that belong under them, see ``mbom.diff.facts.linediff``.
         text_more: how many of those there are beyond the ones given.
     """
 
@@ -126,16 +127,16 @@ def headline(changes: Changes) -> str:
     if changes.identical:
         return "The same files" + ("." if not changes.differs else ", of which different things are said.")
     files = len(changes.files.changes)
-    parts = [f"{_count(files, 'file')} of {files + changes.files.identical:,}"]
+    parts = [f"{counted(files, 'file')} of {files + changes.files.identical:,}"]
     if differing := _differing(changes.tensors.counts):
         reasons = ", ".join(found.id for found in changes.explanations)
-        parts.append(_count(differing, "tensor") + (f" ({reasons})" if reasons else ""))
+        parts.append(counted(differing, "tensor") + (f" ({reasons})" if reasons else ""))
     sections = dict.fromkeys(change.section for change in changes.fields)
     parts += [f"the {TITLES[section].lower()}" for section in ("licence", "restrictions") if section in sections]
     if changes.templates:
         parts.append("the chat template")
     came = len(changes.findings_new)
-    told = f"; {_count(came, 'finding')} more than before" if came else ""
+    told = f"; {counted(came, 'finding')} more than before" if came else ""
     return f"Different: {_listed(parts)}{told}."
 
 
@@ -257,7 +258,7 @@ def _weights(changes: Changes) -> Iterator[str]:
     for word, names in (("before", weights.only_old), ("after", weights.only_new)):
         if names:
             first = _listed([_short(name) for name in names[:3]])
-            yield f"{_count(len(names), 'weight')} only {word}: {first}{' and more' if names[3:] else ''}"
+            yield f"{counted(len(names), 'weight')} only {word}: {first}{' and more' if names[3:] else ''}"
     largest = sorted((item for item in weights.by_layer if item.changed), key=lambda item: -item.relative)
     yield from (layer(item) for item in largest)
     yield from (weight(item) for item in sorted(weights.changed, key=lambda item: -item.relative))
@@ -266,14 +267,14 @@ def _weights(changes: Changes) -> Iterator[str]:
 def layer(change: RoleChange) -> str:
     """Return the sentence for the weights of a layer."""
     where = "outside the layers" if change.layer is None else f"layer {change.layer}"
-    return f"{where}: {change.changed:,} of {_count(change.weights, 'weight')} changed, {_figures(change)}"
+    return f"{where}: {change.changed:,} of {counted(change.weights, 'weight')} changed, {_figures(change)}"
 
 
 def weight(change: WeightChange) -> str:
     """Return the sentence for a weight."""
     experts = ""
     if change.experts:
-        experts = f", in {_count(len(change.experts), 'expert')} of {change.of:,}"
+        experts = f", in {counted(len(change.experts), 'expert')} of {change.of:,}"
     rank = "" if change.rank is None else f", rank {change.rank:,}"
     return f"{_short(change.name)}: {_figures(change)}{rank}{experts}"
 
@@ -354,10 +355,6 @@ def _statuses(statuses: Iterable[str]) -> str:
     for status in statuses:
         found[status] = found.get(status, 0) + 1
     return ", ".join(f"{number:,} {status}" for status, number in found.items())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _listed(parts: list[str]) -> str:

@@ -11,7 +11,7 @@ finishes what was begun: what was read holds when the context has been left with
 The stock class is built from ``config.json`` as in the pass: no code of the repository takes part, layers are bounded
 by the number of tensors, and parameters take no memory. Constants do (rotary frequencies as long as a head is wide, for
 one), and their length is the configuration's word. So this belongs where the pass runs: in a child process with limits
-on memory and time, without a network. ``mbom.diff.apart`` starts one.
+on memory and time, without a network. ``mbom.diff.values.process`` starts one.
 """
 
 import json

@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from mbom.diff import diff
-from mbom.diff.changes import Changes
-from mbom.diff.measured import measured
+from mbom.diff.measured import compared
 from mbom.dossier import Dossier
 from mbom.gate.evidence import AtHand, Evidence, Trusted
 from mbom.gate.gated import Pin
@@ -53,19 +51,13 @@ def case_of(model: str, found: Evidence, previous: Dossier | None, judge: Judge)
         dossier=found.dossier,
         verdict=verdict,
         signer=str(verdict.signer) if verdict is not None and verdict.signer is not None else None,
-        changes=_compared(previous, found.dossier) if previous is not None else None,
+        changes=compared(previous, found.dossier) if previous is not None else None,
         previous=previous,
         now=judge.now,
         logged=found.by.logged if found.by is not None else None,
         stamped=found.by.timed if found.by is not None else None,
         seen=found.seen,
     )
-
-
-def _compared(old: Dossier, new: Dossier) -> Changes:
-    """Return what differs: of weights what the sketches of both records tell, for the weights are not at hand."""
-    found = measured(old, new)
-    return diff(old, new, weights=found.weights, explanations=found.explanations, notes=found.notes)
 
 
 def decide(model: str, own: Sequence[Reason], found: Evidence, case: Case | None, judge: Judge) -> Decision:

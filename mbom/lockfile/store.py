@@ -1,8 +1,6 @@
 """The lock file on a disk: read strictly, and replaced whole while no other run of mbom replaces it."""
 
 import errno
-import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,19 +59,13 @@ def update(path: Path, change: Callable[[Lock], Lock]) -> tuple[Lock, Lock]:
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with files.regular(path, through_links=False) as file:
+            return file.read(SIZE_LIMIT + 1)
     except FileNotFoundError:
         return None
+    except files.UnfitError as error:
+        raise FormatError(f"{path}: {error.strerror}; a lock file ({FILE_NAME}) is one") from error
     except OSError as error:
         if error.errno == errno.ELOOP:  # what O_NOFOLLOW meets a link with
             raise FormatError(f"{path}: a link; a lock file ({FILE_NAME}) is a file of its own") from error
         raise StorageError(f"{path}: {error.strerror}") from error
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FormatError(f"{path}: not a regular file; a lock file ({FILE_NAME}) is one")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}") from error
-    finally:
-        os.close(descriptor)

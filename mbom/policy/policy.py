@@ -1,7 +1,5 @@
 """A policy: the parsed file, and what it decides on a case."""
 
-import os
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from mbom.policy.judging import changes, evidence, files, origin, terms
 from mbom.policy.reading import Problem
 from mbom.policy.reasons import FINAL
 from mbom.policy.settings import Override, Setting, Settings
+from mbom.storage.files import UnfitError, regular
 
 NAME = "mbom.yaml"
 
@@ -124,11 +123,10 @@ def read_file(path: Path) -> bytes:
         StorageError: when the file is missing, unreadable or no regular file.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise StorageError(f"{path}: not a regular file, which a policy is")
-            return file.read(document.SIZE_LIMIT + 1)
+        with regular(path) as handle:
+            return handle.read(document.SIZE_LIMIT + 1)
+    except UnfitError as error:
+        raise StorageError(f"{path}: {error.strerror}, which a policy is") from error
     except OSError as error:
         raise StorageError(
             f"{path}: the policy cannot be read: {error.strerror}; `mbom policy init` writes one"

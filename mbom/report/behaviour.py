@@ -6,6 +6,7 @@ import numpy as np
 
 from mbom.behaviour import prompts
 from mbom.behaviour.record import SKETCH_LIMIT, Record, TopToken
+from mbom.quantities import counted
 from mbom.report import drawings, figures
 from mbom.report.blocks import Block, Cell, Code, Fact, Facts, Fold, Picture, Prose, Section, Table
 
@@ -40,7 +41,7 @@ def answer(text: str | None, token: int, probability: float) -> Cell:
 
 def _measured(record: Record) -> Facts:
     coverage, runtime = record.coverage, record.runtime
-    positions, asked = figures.several(record.positions, "position"), figures.several(len(record.prompts), "prompt")
+    positions, asked = counted(record.positions, "position"), counted(len(record.prompts), "prompt")
     idle = len(coverage.tensors_not_executed)
     facts = [
         Fact(
@@ -58,7 +59,7 @@ def _measured(record: Record) -> Facts:
         Fact(
             label="Tensors read",
             value=f"{coverage.tensors_read:,}",
-            note=f"{figures.several(idle, 'tensor')} of them read and not executed" if idle else "all of them executed",
+            note=f"{counted(idle, 'tensor')} of them read and not executed" if idle else "all of them executed",
         ),
     ]
     if coverage.experts:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from mbom.diff.changes import SECTIONS, Changes, Explanation, FieldChange, Side, Weights
 from mbom.diff.wording import TITLES, headline
 from mbom.facts.licences.vocabulary import RESTRICTIONS
+from mbom.quantities import counted, size
 from mbom.report import claims, figures, weights
 from mbom.report.behaviour import ANSWERS, answer, prompt_text
 from mbom.report.blocks import (
@@ -120,7 +121,7 @@ def _counted(found: Changes, names: Iterable[str]) -> Cell:
     held = [change for change in found.fields if change.section in names]
     if not held:
         return Mark(text="the same", tone="good")
-    return Mark(text=figures.several(len(held), "change"), tone="mind")
+    return Mark(text=counted(len(held), "change"), tone="mind")
 
 
 def _weights_glance(found: Changes) -> Cell:
@@ -273,8 +274,7 @@ def _tokenizer(found: Changes) -> Iterator[Block]:
         yield Prose(text="The vocabularies were not compared; see what was not compared, below.")
     else:
         told = (
-            f"{figures.several(change.added, 'token')} added, {change.moved:,} moved to another id, "
-            f"{change.removed:,} removed."
+            f"{counted(change.added, 'token')} added, {change.moved:,} moved to another id, {change.removed:,} removed."
         )
         same = not (change.added or change.moved or change.removed)
         yield Prose(text="The vocabularies are the same." if same else told)
@@ -310,13 +310,13 @@ def _stored(found: Changes) -> Iterator[Block]:
             Code(text=item.name),
             (item.status, *((f"was {item.old_name}",) if item.old_name not in (None, item.name) else ())),
             item.role,
-            "–" if item.old_size is None else figures.size(item.old_size),
-            "–" if item.new_size is None else figures.size(item.new_size),
+            "–" if item.old_size is None else size(item.old_size),
+            "–" if item.new_size is None else size(item.new_size),
         )
         for item in files.changes
     ]
     rows, more = shortened(listed, ROWS)
-    told = figures.several(files.identical, "file")
+    told = counted(files.identical, "file")
     if rows:
         yield Table(
             caption=f"Files that changed, came or went; {told} stayed the same",

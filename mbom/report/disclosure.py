@@ -7,7 +7,7 @@ from mbom.bom.coverage import Coverage, Covered, Status, coverage
 from mbom.bom.description import Description
 from mbom.dossier import Dossier
 from mbom.facts.mof import COMPONENTS, RECIPE
-from mbom.report import figures
+from mbom.quantities import counted
 from mbom.report.blocks import Block, Cell, Code, Fact, Facts, Fold, Link, Mark, Prose, Section, Table, Tone, shortened
 from mbom.report.model import NOT_STATED, ROWS
 
@@ -133,7 +133,7 @@ def _answered(covered: Covered) -> Iterator[str | Code]:
     for item in shown:
         yield item.value
     if answer.disclosed and len(answer.data) > VALUES:
-        yield f"and {figures.several(len(answer.data) - VALUES, 'more value')}"
+        yield f"and {counted(len(answer.data) - VALUES, 'more value')}"
     if answer.reason:
         yield answer.reason
     elif not shown:

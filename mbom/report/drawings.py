@@ -12,6 +12,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mbom.quantities import counted
 from mbom.report import figures
 
 BAR_WIDTH = 1000  # units of a stacked bar
@@ -187,7 +188,7 @@ def heatmap(name: str, counts: NDArray[np.int64], *, layers: Sequence[int], even
         description=(
             f"A cell for each of {columns:,} experts, from left to right. ",
             f"A row for each of {rows:,} layers with a router, from top to bottom. ",
-            *(f"{item.label}: {figures.several(item.cells, 'expert')}. " for item in found),
+            *(f"{item.label}: {counted(item.cells, 'expert')}. " for item in found),
             "The table below says the same by layer.",
         ),
         columns=columns,
@@ -216,7 +217,7 @@ def lineage(name: str, this: str, ancestors: Sequence[tuple[str, str]]) -> Linea
     drawn = ancestors[:NODES]
     nodes = [_node(ancestor, note, y=_STEP * number, this=False) for number, (ancestor, note) in enumerate(drawn)]
     left_out = len(ancestors) - len(drawn)
-    here = "this model" if not left_out else f"this model; {figures.several(left_out, 'ancestor')} not drawn"
+    here = "this model" if not left_out else f"this model; {counted(left_out, 'ancestor')} not drawn"
     nodes.append(_node(this, here, y=_STEP * len(drawn), this=True))
     return Lineage(
         id=name,
@@ -249,7 +250,7 @@ def chart(name: str, changes: Mapping[int, tuple[float, float]]) -> Chart:
         id=name,
         title="Relative change of the weights by layer",
         description=(
-            f"A column for each of {figures.several(len(columns), 'layer')}, from layer {first} to layer {last}. ",
+            f"A column for each of {counted(len(columns), 'layer')}, from layer {first} to layer {last}. ",
             f"The largest change is in layer {worst}: {figures.relative(*changes[worst])}. ",
             "The table below says the same.",
         ),
@@ -265,7 +266,7 @@ def chart(name: str, changes: Mapping[int, tuple[float, float]]) -> Chart:
 
 def _note(columns: Sequence[Column]) -> str:
     bounded = "The thin lines are the errors of the estimates." if any(c.low is not None for c in columns) else ""
-    beyond = figures.several(sum(column.beyond for column in columns), "column")
+    beyond = counted(sum(column.beyond for column in columns), "column")
     if not any(column.beyond for column in columns):
         return bounded
     return f"{bounded} {beyond} in another colour and of full height: the old weights were all zero.".strip()

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from mbom.printable import printable
+from mbom.quantities import scaled
 from mbom.strictjson import Json
 
 TEXT_LIMIT = 700  # characters of a text from outside; what is longer is no name and no sentence
 TITLE_LIMIT = 120  # characters of a heading; the longest name on the hub has 96 and its account before it
 _ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!#-;=?-~]*)?")
 _ADDRESS_LIMIT = 300  # characters
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _WORDS = ("", "thousand", "million", "billion", "trillion")
 
 
@@ -40,14 +40,9 @@ def hub_address(repo: str, revision: str) -> str:
     return f"https://huggingface.co/{quote(repo, errors='replace')}/tree/{quote(revision, errors='replace')}"
 
 
-def size(number: int) -> str:
-    """Return a number of bytes in decimal units, three digits: ``13.8 GB``."""
-    return _scaled(number, _UNITS)
-
-
 def count(number: int) -> str:
     """Return a large number in words: ``116.8 billion``."""
-    return f"{number:,}" if number < 100_000 else _scaled(number, _WORDS)
+    return f"{number:,}" if number < 100_000 else scaled(number, _WORDS)
 
 
 def share(part: float, whole: float) -> str:
@@ -76,11 +71,6 @@ def relative(value: float, error: float = 0.0) -> str:
     return f"{value:.1e} ± {error:.1e}"
 
 
-def several(number: int, noun: str) -> str:
-    """Return a number of things as a phrase."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def stated(value: Json) -> str:
     """Return a value of a document as text; a dash where there is none."""
     if value is None:
@@ -101,13 +91,3 @@ def ranges(numbers: Sequence[int]) -> str:
 
 def _small(value: float) -> str:
     return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"
-
-
-def _scaled(number: int, units: Sequence[str]) -> str:
-    value = float(number)
-    for unit in units:
-        if value < 999.5 or unit == units[-1]:
-            digits = 0 if unit == units[0] else max(0, 3 - len(str(int(value))))
-            return f"{value:,.{digits}f} {unit}".rstrip()
-        value /= 1000
-    raise AssertionError(number)

@@ -7,7 +7,7 @@ knows no links, no mentions and no HTML.
 import re
 from collections.abc import Iterator
 
-from mbom.bom.coverage.markdown import code
+from mbom.markdown import cell as code
 from mbom.report import figures
 from mbom.report.blocks import Block, Bullets, Cell, Code, Facts, Inline, Link, Mark, Page, Prose, Table
 

@@ -10,6 +10,7 @@ from mbom.dossier import Dossier
 from mbom.facts.licences.vocabulary import RESTRICTIONS
 from mbom.inventory import Finding
 from mbom.inventory.findings import KINDS
+from mbom.quantities import counted, size
 from mbom.report import drawings, figures
 from mbom.report.blocks import (
     Block,
@@ -134,9 +135,8 @@ def identity(dossier: Dossier) -> Section:
         ),
         Fact(
             label="Files",
-            value=f"{figures.several(len(inventory.files), 'file')}, "
-            f"{figures.size(sum(file.size for file in inventory.files))}",
-            note=f"{figures.several(len(inventory.tensors), 'tensor')}; each file and each tensor has a digest",
+            value=f"{counted(len(inventory.files), 'file')}, {size(sum(file.size for file in inventory.files))}",
+            note=f"{counted(len(inventory.tensors), 'tensor')}; each file and each tensor has a digest",
         ),
     ]
     if dossier.bundle_digest is not None:
@@ -150,7 +150,7 @@ def identity(dossier: Dossier) -> Section:
         facts.append(
             Fact(label="Access", value=f"gated: {described.gated}", note="as the hub said when it was attested")
         )
-    listed = [(Code(text=file.name), file.role, figures.size(file.size), Code(text=file.sha256))
+    listed = [(Code(text=file.name), file.role, size(file.size), Code(text=file.sha256))
               for file in inventory.files]  # fmt: skip
     rows, more = shortened(listed, ROWS)
     table = Table(
@@ -238,7 +238,7 @@ def parameters(dossier: Dossier) -> Section:
             facts.append(Fact(label=label, value=", ".join(_grouped(text) for text in told)))
     weights = described.number("footprint:weights")
     if weights is not None:
-        facts.append(Fact(label="Memory for the weights", value=figures.size(weights), note=_smallest(described)))
+        facts.append(Fact(label="Memory for the weights", value=size(weights), note=_smallest(described)))
     blocks: list[Block] = [Facts(items=tuple(facts)), *_parts(described)]
     types = [
         *_typed(described, "parameters:logical:", "as meant"),
@@ -289,7 +289,7 @@ def _licences(described: Description) -> Cell:
 
 def _bound(described: Description) -> str:
     kinds = {found.kind for found in described.restrictions}
-    return f"{figures.several(len(kinds), 'kind')} of restriction" if kinds else "no restriction known"
+    return f"{counted(len(kinds), 'kind')} of restriction" if kinds else "no restriction known"
 
 
 def _or_unknown(number: int | None) -> Cell:
@@ -317,7 +317,7 @@ def _openness(described: Description) -> Cell:
 def _counted(found: Iterable[Finding]) -> Cell:
     severities = [item.severity for item in found]
     told = tuple(
-        Mark(text=figures.several(severities.count(name), name), tone=tone)
+        Mark(text=counted(severities.count(name), name), tone=tone)
         for name, tone in SEVERITIES.items()
         if name in severities
     )

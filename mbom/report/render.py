@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from mbom.quantities import counted
 from mbom.report import figures
 from mbom.report.blocks import Page
 
@@ -41,7 +42,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         extensions=(),
     )
-    environment.filters = {"length": len, "linkable": figures.linkable, "path": _path, "several": figures.several,
+    environment.filters = {"length": len, "linkable": figures.linkable, "path": _path, "counted": counted,
                            "verbatim": _verbatim}  # fmt: skip
     environment.globals = {"shapes": _SHAPES}
     return environment

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from mbom.diff.changes import EXPLANATIONS, Changes, Explanation, RoleChange, Weights
+from mbom.quantities import counted
 from mbom.report import drawings, figures
 from mbom.report.blocks import Block, Cell, Code, Fold, Mark, Picture, Prose, Table, Tone, shortened
 from mbom.report.model import ROWS, bullets
@@ -31,7 +32,7 @@ def blocks(found: Changes) -> Iterator[Block]:
         return
     if weights.compared:
         yield Prose(
-            text=f"{weights.equal:,} of {figures.several(weights.compared, 'weight')} that both sides have are equal. "
+            text=f"{weights.equal:,} of {counted(weights.compared, 'weight')} that both sides have are equal. "
             + (
                 "Figures are exact: they were computed from the weights."
                 if weights.basis == "weights"
@@ -62,7 +63,7 @@ def _explanations(held: tuple[Explanation, ...]) -> Iterator[Block]:
                 (item.id, EXPLANATIONS.get(item.id, "")),
                 Mark(text=item.outcome, tone=tone(item)),
                 (item.sentence, *details),
-                (figures.several(item.weights, "weight"),
+                (counted(item.weights, "weight"),
                  *(Code(text=name) for name in item.names[:NAMED]), *((more,) if more else ())),
                 "nobody can tell" if item.residual is None else figures.relative(item.residual),
             )

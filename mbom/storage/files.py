@@ -5,7 +5,9 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -28,18 +30,35 @@ def read(path: Path, *, limit: int) -> tuple[bytes, os.stat_result]:
         UnfitError: when it is not a regular file, or has more than ``limit`` bytes.
         OSError: when the system cannot read it.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not wait for a writer
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnfitError(errno.EINVAL, "not a regular file", str(path))
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
-    finally:
-        os.close(descriptor)
+    with regular(path) as file:
+        status = os.fstat(file.fileno())
+        data = file.read(limit + 1)
     if len(data) > limit:
         raise UnfitError(errno.EFBIG, f"larger than {limit} bytes", str(path))
     return data, status
+
+
+@contextlib.contextmanager
+def regular(path: Path, *, through_links: bool = True) -> Iterator[BinaryIO]:
+    """Open a regular file to be read.
+
+    Args:
+        path: the file.
+        through_links: whether the path may be a link.
+
+    Raises:
+        UnfitError: when it is not a regular file.
+        OSError: when the system cannot open it; its ``errno`` is ELOOP for a link that is not followed.
+    """
+    follow = 0 if through_links else os.O_NOFOLLOW
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | follow)  # a pipe must not wait for a writer
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UnfitError(errno.EINVAL, "not a regular file", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(descriptor)
 
 
 def write(path: Path, data: bytes, *, replace: bool, mode: int = 0o666) -> None:

@@ -27,9 +27,10 @@ from mbom.diff.changes import (
     WeightChange,
     Weights,
 )
-from mbom.diff.markdown import fenced, markdown, text
+from mbom.diff.markdown import markdown, text
 from mbom.dossier import read_bundle
 from mbom.inventory import Finding
+from mbom.markdown import fenced
 
 FILE = FileChange(
     status="changed", name="config.json", old_name="config.json", role="config", old_sha256="0" * 64,

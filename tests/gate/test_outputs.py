@@ -13,10 +13,11 @@ import pytest
 from mbom.gate import Gated, Pin, PolicyUsed, Review
 from mbom.gate.outputs import annotations, markdown, sarif, table
 from mbom.gate.outputs.annotations import LIMIT as ANNOTATIONS_LIMIT
-from mbom.gate.outputs.markdown import LIMIT, prose
+from mbom.gate.outputs.markdown import LIMIT
 from mbom.gate.outputs.sarif import FINGERPRINT, text
 from mbom.gate.reasons import MEANINGS, meaning
 from mbom.inventory.findings import KINDS
+from mbom.markdown import prose
 from mbom.policy import Decision, Place, Reason
 from mbom.policy.reasons import REASONS
 

@@ -82,8 +82,3 @@ def settle(*parts: Sequence[Datum], lacking: str, also: Iterable[Datum] = (), mi
 def inapplicable(reason: str) -> Answer:
     """Return the answer to a question that makes no sense of this document."""
     return Answer(status=Status.INAPPLICABLE, reason=reason)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number of things as a phrase."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

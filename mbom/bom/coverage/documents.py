@@ -1,7 +1,8 @@
 """Rules about the BOM itself: who made it, when, with what, and how complete it is."""
 
-from mbom.bom.coverage.answers import Answer, Datum, counted, datum, settle
+from mbom.bom.coverage.answers import Answer, Datum, datum, settle
 from mbom.bom.coverage.view import View
+from mbom.quantities import counted
 
 _INCOMPLETE = ("unknown", "incomplete", "not_specified")  # how aggregates begin that admit a gap
 _LINEAGE_SHOWN = ("identical", "derived")  # of lineage:verified, where tensors or sketches show an ancestor

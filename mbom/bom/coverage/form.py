@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 
 from mbom.bom.coverage.answers import Answer, Datum, Status
 from mbom.bom.coverage.evaluate import Coverage, Covered, coverage
-from mbom.bom.coverage.markdown import code
 from mbom.bom.coverage.tables import RECIPIENTS, Element
 from mbom.bom.coverage.view import Node, View
 from mbom.bom.properties import decimal
 from mbom.digest import sha256
+from mbom.markdown import cell as code
 from mbom.strictjson import Json
 
 SHOWN = 12  # values of one item; a BOM may name hundreds of data sets

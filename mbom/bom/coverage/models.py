@@ -2,9 +2,10 @@
 
 import re
 
-from mbom.bom.coverage.answers import Answer, Datum, counted, datum, settle
+from mbom.bom.coverage.answers import Answer, Datum, datum, settle
 from mbom.bom.coverage.view import Node, View
 from mbom.bom.properties import decimal
+from mbom.quantities import counted
 
 # How other generators name a property that holds a number of parameters.
 _PARAMETERS = re.compile(r"(?:\A|[^a-z])(?:num_?|total_?)?param(?:eter)?s?(?:_?count)?(?:\Z|[^a-z])", re.IGNORECASE)

@@ -5,9 +5,10 @@ A checkpoint by itself is no system: what only a running system has does not app
 
 import re
 
-from mbom.bom.coverage.answers import Answer, Datum, counted, datum, inapplicable, settle
+from mbom.bom.coverage.answers import Answer, Datum, datum, inapplicable, settle
 from mbom.bom.coverage.tables import KEYS
 from mbom.bom.coverage.view import View
+from mbom.quantities import counted
 
 STANDARD_REF = "standard:"  # how bom-refs of the standards begin that this package defines
 OWN_METRICS = "mbom:behaviour:"  # of the behaviour pass: whether a model computes the same, not how well

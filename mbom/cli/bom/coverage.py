@@ -1,6 +1,5 @@
 """`mbom bom coverage`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -38,7 +37,7 @@ def coverage_command(*, bom: Path, key: str | None, as_json: bool, quiet: bool) 
     if as_json:
         about: dict[str, Json] = {"sha256": sha256(data), "specVersion": document["specVersion"]}
         told: Json = {"bom": about, "standards": [item.to_dict() for item in found]}
-        display.data(json.dumps(told, indent=1, ensure_ascii=False))
+        display.json(told)
     else:
         for number, item in enumerate(found):
             show(display, item, first=number == 0)

@@ -1,6 +1,5 @@
 """`mbom lock check`."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +29,7 @@ _STYLES = {0: "bold green", 1: "bold red", 3: "bold yellow"}
     metavar="NAME=PATH",
     help="Hold these files against the bundle of NAME too: a folder, or org/name@revision.",
 )
-@trust.signers
+@trust.named_signers
 @options.as_json
 @options.quiet
 @click.pass_context
@@ -77,7 +76,7 @@ def check(
             "signatures": verifier is not None,
             "models": [checkup.to_dict() for checkup in checkups],
         }
-        display.data(json.dumps(document, indent=1, ensure_ascii=False))
+        display.json(document)
     else:
         _show(display, checkups, signatures=verifier is not None)
     context.exit(status)

@@ -1,6 +1,5 @@
 """What the commands of ``mbom lock`` share: the option that names the file, and what they print of a change."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def show(
             "changes": [change.to_dict() for change in changes],
             "verdict": verdict.to_dict() if verdict is not None else None,
         }
-        display.data(json.dumps(document, indent=1, ensure_ascii=False))
+        display.json(document)
         return
     if verdict is not None and verdict.outcome != "verified":
         display.verdict(verdict)

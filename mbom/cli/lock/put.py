@@ -10,8 +10,8 @@ from mbom import engine
 from mbom import verify as verb
 from mbom.cli import clock, folders, options, trust
 from mbom.cli.console import Display
-from mbom.cli.gathering import Command, gathered
 from mbom.cli.lock import printing
+from mbom.cli.options import Command, gathered
 from mbom.cli.summary import Announced
 from mbom.errors import UsageError
 from mbom.lockfile import Lock, changes, read

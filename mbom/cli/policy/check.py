@@ -1,6 +1,5 @@
 """`mbom policy check`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -51,7 +50,7 @@ def check(context: click.Context, *, file: Path, bundles: tuple[Path, ...], as_j
             "notes": [{"line": p.line, "column": p.column, "sentence": p.sentence} for p in notes],
             "decisions": [decision.to_dict() for decision in decisions],
         }
-        display.data(json.dumps(told, indent=1, ensure_ascii=False))
+        display.json(told)
     else:
         for style, kind, found in (("bold red", "problem", problems), ("yellow", "note", notes)):
             for problem in found:

@@ -1,6 +1,5 @@
 """`mbom policy explain`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -46,7 +45,7 @@ def explain(context: click.Context, *, file: Path, model: str, bundle: Path | No
     policy = load(file)
     decision = judged.judge(policy, bundle, model=model) if bundle is not None else None
     if as_json:
-        display.data(json.dumps(explained(policy, model, decision), indent=1, ensure_ascii=False))
+        display.json(explained(policy, model, decision))
     else:
         for line in _lines(policy, model):
             display.data(plain(line).replace("\n", "\\n"))

@@ -39,7 +39,7 @@ def init(*, output: Path, models: tuple[Path, ...], force: bool, as_json: bool, 
     text = starting([(read_bundle(path), signer(path)) for path in models])
     save(output, text.encode(), force=force)
     if as_json:
-        display.data(json.dumps({"file": str(output)}, indent=1, ensure_ascii=False))
+        display.json({"file": str(output)})
     display.line(f"{shown(output)}: name a signer in it, then `mbom policy check {shown(output)}`")
 
 

@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 
 from mbom.behaviour.values import Floats, Values
-from mbom.diff.accounting import account, differences, number, parts, pieces
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.lowrank import LIMIT, largest
-from mbom.diff.rounding import Remainder, half_widths, known
-from mbom.diff.weights import Progress
+from mbom.diff.explanations.accounting import account, differences, number, parts, pieces
+from mbom.diff.explanations.lowrank import LIMIT, largest
+from mbom.diff.explanations.rounding import Remainder, half_widths, known
+from mbom.diff.values.weights import Progress
 
 PROBES = 5  # matrices, spread over the model, that the direction is first taken from
 ALIGNED = 0.9  # cosine between the two that a projection makes equal; rounding takes something away

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mbom.behaviour.values import Floats, Values
-from mbom.diff.accounting import Account, Differences, account, differences, number
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.fingerprints import Fingerprint, fingerprint, joined, nearest
-from mbom.diff.rounding import equal_bits
-from mbom.diff.weights import Progress
+from mbom.diff.explanations.accounting import Account, Differences, account, differences, number
+from mbom.diff.explanations.fingerprints import Fingerprint, fingerprint, joined, nearest
+from mbom.diff.explanations.rounding import equal_bits
+from mbom.diff.values.weights import Progress
 from mbom.strictjson import Json
 
 SHARE = 0.5  # of a layer's experts that must be recognised

@@ -11,9 +11,9 @@ import numpy as np
 
 from mbom.behaviour.values import Values, Weight
 from mbom.diff.changes import Explanation, WeightChange, Weights
-from mbom.diff.floats import TYPES, bits
-from mbom.diff.rows import both
-from mbom.diff.weights import Progress
+from mbom.diff.values.floats import TYPES, bits
+from mbom.diff.values.rows import both
+from mbom.diff.values.weights import Progress
 from mbom.strictjson import Json
 
 IN_ALL = 256  # elements that a report can list and a person can look at

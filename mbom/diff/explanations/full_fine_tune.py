@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from mbom.behaviour.values import Floats, Values
-from mbom.diff.accounting import account, differences, number
 from mbom.diff.changes import Explanation, WeightChange, Weights
-from mbom.diff.lowrank import fit
-from mbom.diff.rounding import half_widths, known
-from mbom.diff.weights import Progress
+from mbom.diff.explanations.accounting import account, differences, number
+from mbom.diff.explanations.lowrank import fit
+from mbom.diff.explanations.rounding import half_widths, known
+from mbom.diff.values.weights import Progress
 
 MOST = 0.5  # of the compared elements that must belong to changed weights
 DENSE = 0.01  # of a weight's elements that must have changed: a low learning rate leaves most bfloat16 values alone

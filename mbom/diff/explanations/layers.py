@@ -9,10 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from mbom.behaviour.values import Values
-from mbom.diff.accounting import LISTED, account, differences, number
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.fingerprints import Fingerprint, fingerprint, nearest, of_digest
-from mbom.diff.weights import Progress
+from mbom.diff.explanations.accounting import LISTED, account, differences, number
+from mbom.diff.explanations.fingerprints import Fingerprint, fingerprint, nearest, of_digest
+from mbom.diff.values.weights import Progress
 
 SHARE = 0.5  # of the layers that must be recognised
 

@@ -1,6 +1,6 @@
 """A low-rank adapter that was merged: NEW = round(OLD + s B A) for some modules, the others as they were.
 
-The scale s cannot be told from B and A. Ranks are those of what stands above rounding, see ``mbom.diff.lowrank``.
+The scale s cannot be told from B and A. Ranks are those of what stands above rounding, see ``lowrank``.
 """
 
 import math
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mbom.behaviour.values import Floats, Values
-from mbom.diff.accounting import Account, Differences, account, differences, number, parts
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.lowrank import LIMIT, Fit, fit
-from mbom.diff.rounding import half_widths, known
-from mbom.diff.weights import Progress
+from mbom.diff.explanations.accounting import Account, Differences, account, differences, number, parts
+from mbom.diff.explanations.lowrank import LIMIT, Fit, fit
+from mbom.diff.explanations.rounding import half_widths, known
+from mbom.diff.values.weights import Progress
 from mbom.strictjson import Json
 
 PROBES = 5  # matrices, spread over the model, of which one must be of low rank before all are looked at

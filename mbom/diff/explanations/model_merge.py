@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mbom.behaviour.values import Floats, Values
-from mbom.diff.accounting import Account, Differences, account, differences, number, pieces
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.rounding import Remainder, known, step
-from mbom.diff.weights import Progress
+from mbom.diff.explanations.accounting import Account, Differences, account, differences, number, pieces
+from mbom.diff.explanations.rounding import Remainder, known, step
+from mbom.diff.values.weights import Progress
 from mbom.strictjson import Json
 
 EXACT = 1e-3  # weights of a merge that are closer are the same

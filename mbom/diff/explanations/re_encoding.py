@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mbom.behaviour.values import Values
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.weights import Progress
+from mbom.diff.values.weights import Progress
 
 LISTED = 100  # names of weights in an explanation
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mbom.behaviour.values import Floats, Values, blocks
-from mbom.diff.accounting import BLOCK_VALUES, account, differences, number
 from mbom.diff.changes import Explanation, Weights
-from mbom.diff.rounding import equal_bits
-from mbom.diff.weights import Progress
+from mbom.diff.explanations.accounting import BLOCK_VALUES, account, differences, number
+from mbom.diff.explanations.rounding import equal_bits
+from mbom.diff.values.weights import Progress
 
 
 def explain(

@@ -1,27 +1,23 @@
 """The review as GitHub's Markdown: for the summary of a job and for a comment, short enough for either.
 
-Words that Markdown or GitHub would react to become code spans, in which neither knows links, HTML, mentions, numbers
-of issues or emphasis; all others are plain words. So a sentence reads as one, and no name of a model acts.
+No name of a model acts in it: see ``mbom.markdown``.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 
-from mbom.bom.coverage.markdown import span as code
 from mbom.diff.changes import Changes
-from mbom.diff.markdown import fenced
 from mbom.diff.wording import Group, groups, headline
 from mbom.gate.gated import Gated, Review
 from mbom.gate.outputs import telling
+from mbom.markdown import fenced, prose
+from mbom.markdown import span as code
 from mbom.policy.decision import Outcome, Reason
-from mbom.printable import printable
 
 # Bytes; a comment has at most 65,536 characters, and its marker needs some. The summary of a step, which has room for
 # 1 MiB, is the same text: nobody reads more.
 LIMIT = 60_000
 REASONS_LIMIT = 40  # of one model; more are counted
 LINES_LIMIT = 12  # of each section of the differences of one model; more are counted
-SENTENCE_LIMIT = 1200  # characters
 
 _MARKS = {"refused": "❌", "incomplete": "⚠️", "allowed": "✅"}
 _HEADS: dict[Outcome, str] = {
@@ -30,17 +26,6 @@ _HEADS: dict[Outcome, str] = {
     "waived": "Waived",
     "note": "To know",
 }
-
-# A word that neither Markdown nor GitHub makes anything of: letters and digits, with dashes, dots and slashes inside,
-# quotes and brackets around it, and a mark of the sentence behind it.
-_WORD = re.compile(r"""["'(„“”]{0,2}[^\W_](?:[^\W_]|[-.,'’/%+](?=[^\W_]))*["'),.;:?!%…“”]{0,3}""")
-# Words, and what stands between two backticks: a command, or a key, as our own sentences quote them.
-_TOKENS = re.compile(r"(?:^|(?<= ))`[^`]+`[,.;:)]{0,2}(?= |$)|[^ ]+")
-_QUOTED = re.compile(r"`([^`]+)`([,.;:)]{0,2})")
-_ALONE = frozenset({"→", "·", "–", "…", "/", "="})
-_NUMBERED = re.compile(r"\d+[.)]")
-_LINK = re.compile(r"www\.|https?:|ftp:", re.IGNORECASE)
-_MARK = re.compile(r"GH-\d+|[0-9a-f]{7,64}", re.IGNORECASE)
 
 
 def markdown(review: Review, *, limit: int = LIMIT, heading: str = "##") -> str:
@@ -123,34 +108,3 @@ def _group(group: Group) -> str:
         lines.append(f"- and {group.more:,} more")
     text = (*group.text, *([f"… {group.text_more:,} more lines"] if group.text_more else []))
     return "\n\n".join((f"{group.title}:", "\n".join(lines), *([fenced(text)] if text else [])))
-
-
-def prose(said: str) -> str:
-    """Return hostile text as one line of Markdown that means nothing but itself."""
-    shown = printable(said)
-    shown = shown if len(shown) <= SENTENCE_LIMIT else f"{shown[: SENTENCE_LIMIT - 1]}…"
-    words = _TOKENS.findall(shown)
-    return " ".join(_word(word, first=not at) for at, word in enumerate(words))
-
-
-def _word(word: str, *, first: bool) -> str:
-    if word in _ALONE and not first:
-        return word
-    quoted = _QUOTED.fullmatch(word)
-    if quoted is not None:
-        return code(quoted[1]) + quoted[2]
-    plain = _WORD.fullmatch(word) is not None and not (first and _NUMBERED.match(word))
-    if plain and _LINK.search(word) is None and (_MARK.search(word) is None or not _is_mark(word)):
-        return word
-    # Marks of the sentence stay outside, where that changes nothing.
-    body = word.rstrip(",.;:")
-    return code(body) + word[len(body) :] if body else code(word)
-
-
-def _is_mark(word: str) -> bool:
-    """Tell whether GitHub would make a link to an issue or a commit of a part of the word."""
-    return any(
-        (_MARK.fullmatch(part) is not None and not part.isalpha()) or part.upper().startswith("GH-")
-        for part in re.split(r"[^\w-]+", word)
-        if part
-    )

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from mbom.behaviour.values import Floats
 from mbom.diff.changes import Explanation
 from mbom.diff.explanations import few_weights
-from mbom.diff.weights import compare
+from mbom.diff.values.weights import compare
 from mbom.engine.values import open_values
 
 RNG = np.random.default_rng(9)

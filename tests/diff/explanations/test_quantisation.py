@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mbom.diff.changes import Explanation
 from mbom.diff.explanations import quantisation, re_encoding
-from mbom.diff.weights import compare
+from mbom.diff.values.weights import compare
 from mbom.engine.values import open_values
 
 
