@@ -6,7 +6,7 @@ from typing import Any
 
 import policies
 import pytest
-from policies import MOVED, answers, changes, checked, of, policy, published, tiny, weights, with_findings
+from policies import ENCODED, MOVED, answers, changes, checked, of, policy, published, tiny, weights, with_findings
 
 from mbom.behaviour.record import Record
 from mbom.bom.description import DetectedLicence
@@ -318,6 +318,12 @@ TABLE: dict[str, list[Row]] = {
         ("changes: {forbid: [few-weights-edit]}",
          lambda: upgrade(tensors=MOVED, weights=weights(0.1), explanations=(explained("lora-merge"),)), set()),
         ("changes: {forbid: [few-weights-edit]}", lambda: upgrade(tensors=MOVED), {(MISSING, "changes-unknown")}),
+        ("changes: {forbid: [few-weights-edit]}", lambda: upgrade(tensors=MOVED, weights=weights(0.1, error=0.01)),
+         {(MISSING, "changes-unknown")}),
+        ("changes: {forbid: [few-weights-edit]}", lambda: upgrade(tensors=ENCODED), set()),
+        ("changes: {forbid: [lora-merge, re-encoding]}", lambda: upgrade(tensors=ENCODED),
+         {(MISSING, "changes-unknown")}),
+        ("changes: {forbid: [few-weights-edit]}", upgrade, set()),
     ],
     "changes.max_relative_change": [
         ("changes: {max_relative_change: 0.2}", lambda: upgrade(tensors=MOVED, weights=weights(0.2)), set()),
