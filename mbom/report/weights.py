@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from mbom.diff.changes import EXPLANATIONS, Changes, Explanation, RoleChange, Weights
+from mbom.diff.edits import LISTED, edits
 from mbom.report import drawings, figures
 from mbom.report.blocks import Block, Cell, Code, Fold, Mark, Picture, Prose, Table, Tone, shortened
 from mbom.report.model import ROWS, bullets
@@ -55,7 +56,8 @@ def _explanations(held: tuple[Explanation, ...]) -> Iterator[Block]:
         return
     rows: list[tuple[Cell, ...]] = []
     for item in held[:ROWS]:
-        details = tuple(f"{name}: {figures.stated(value)}" for name, value in sorted(item.details.items()))
+        details = tuple(f"{name}: {figures.stated(value)}" for name, value in sorted(item.details.items())
+                        if name != LISTED)  # fmt: skip
         more = "…" if item.weights > NAMED else ""
         rows.append(
             (
@@ -72,9 +74,29 @@ def _explanations(held: tuple[Explanation, ...]) -> Iterator[Block]:
         columns=("Explanation", "Outcome", "What was found", "Accounts for", "What is left"),
         rows=tuple(rows),
     )
+    yield from _edits(held)
     yield Prose(
         text="Explained: nothing but rounding is left. Consistent: it fits, and cannot be proven from what is at hand."
     )
+
+
+def _edits(held: tuple[Explanation, ...]) -> Iterator[Block]:
+    """Yield every weight that was edited, where it is a few: the alarm is worth what it lets one look up."""
+    listed: list[tuple[Cell, ...]] = [
+        (Code(text=edit.place), edit.old, edit.new, "more than one" if edit.bit is None else f"bit {edit.bit}")
+        for item in held
+        for edit in edits(item)
+    ]
+    if listed:
+        rows, more = shortened(listed, ROWS)
+        yield Table(
+            caption="Every element that was edited; bit 0 is the lowest",
+            columns=("Weight and index", "Old", "New", "Bits that differ"),
+            rows=rows,
+            numeric=(1, 2),
+            more=more,
+            where="`mbom diff --json` has them all",
+        )
 
 
 def _layers(weights: Weights) -> Iterator[Block]:
