@@ -54,6 +54,29 @@ def scout() -> Case:
     return of(published("llama-4-scout"))
 
 
+def test_a_change_that_is_no_number_is_the_largest_wherever_it_stands() -> None:
+    held = weights(0.1)
+    (layer,) = held.by_layer
+    nan = replace(layer, layer=4, relative=float("nan"))
+    for layers in ((layer, nan), (nan, layer)):
+        case = upgrade(tensors=MOVED, weights=replace(held, by_layer=layers))
+        assert {item.id for item in policy("changes: {max_relative_change: 0.2}").decide(case).reasons} >= {
+            "change-too-large"
+        }
+
+
+def test_the_bound_of_an_estimate_is_what_is_held_against_the_limit() -> None:
+    case = upgrade(tensors=MOVED, weights=weights(0.0854, error=0.047))
+    (found,) = (
+        item
+        for item in policy("changes: {max_relative_change: 0.1}").decide(case).reasons
+        if item.id == "change-too-large"
+    )
+    assert found.sentence == (
+        "layer 3 changed by 0.0854 ± 0.047, so at most by 0.132, of its norm; at most 0.1 is allowed"
+    )
+
+
 def folder() -> Case:
     return of(tiny())
 

@@ -37,7 +37,7 @@ _WORD = re.compile(r"""["'(„“”]{0,2}[^\W_](?:[^\W_]|[-.,'’/%+](?=[^\W_])
 # Words, and what stands between two backticks: a command, or a key, as our own sentences quote them.
 _TOKENS = re.compile(r"(?:^|(?<= ))`[^`]+`[,.;:)]{0,2}(?= |$)|[^ ]+")
 _QUOTED = re.compile(r"`([^`]+)`([,.;:)]{0,2})")
-_ALONE = frozenset({"→", "·", "–", "…", "/", "="})
+_ALONE = frozenset({"→", "±", "·", "–", "…", "/", "="})
 _NUMBERED = re.compile(r"\d+[.)]")
 _LINK = re.compile(r"www\.|https?:|ftp:", re.IGNORECASE)
 _MARK = re.compile(r"GH-\d+|[0-9a-f]{7,64}", re.IGNORECASE)

@@ -7,7 +7,7 @@ from mbom.inventory.roles import CHAT_TEMPLATE, CODE, LICENCE, TOKENIZER
 from mbom.policy.case import Case
 from mbom.policy.decision import Place, Reason
 from mbom.policy.keys import KEYS, WEIGHTS
-from mbom.policy.measures import largest_change, weights_changed
+from mbom.policy.measures import largest_change, upper, weights_changed
 from mbom.policy.settings import Settings
 
 NAMED = 4  # changed things that a sentence spells out
@@ -139,9 +139,9 @@ def _size(changes: Changes, settings: Settings) -> Iterator[Reason]:
     if largest is None or alone:
         told = f"{len(alone):,} weights are on one side only, such as {alone[0]}" if alone else "no layer was compared"
         yield _unknown(told, place)
-    if largest is not None and not largest.relative + largest.error <= limit:
+    if largest is not None and upper(largest) > limit:
         layer = f"layer {largest.layer}" if largest.layer is not None else "what lies outside of the layers"
-        estimate = f" ± {largest.error:.1g}" if largest.error else ""
+        estimate = f" ± {largest.error:.2g}, so at most by {upper(largest):.3g}," if largest.error else ""
         yield Reason(
             id="change-too-large",
             outcome="refuse",
