@@ -21,10 +21,23 @@ def tone(item: Explanation) -> Tone:
     return "good" if item.outcome == "explained" else "mind"
 
 
+def unexplained(found: Changes) -> str:
+    """Return why there is no explanation; nothing where nothing changed that could have one, or nobody knows."""
+    weights = found.weights
+    if weights is None or not (weights.changed or weights.only_old or weights.only_new):
+        return ""
+    if weights.basis == "weights":
+        return "No named explanation accounts for what changed in the weights"
+    return "Explanations were not tested: that takes the weights of both models, beside their bundles or alone"
+
+
 def blocks(found: Changes) -> Iterator[Block]:
     """Yield what became of the values, and what explains it."""
-    yield from _explanations(found.explanations)
     weights = found.weights
+    if found.explanations:
+        yield from _explanations(found.explanations)
+    elif unexplained(found):
+        yield Prose(text=f"{unexplained(found)}.")
     if weights is None:
         yield Prose(
             text="The values were not compared: that takes behaviour records on both sides, or the checkpoints."
@@ -51,9 +64,6 @@ def blocks(found: Changes) -> Iterator[Block]:
 
 
 def _explanations(held: tuple[Explanation, ...]) -> Iterator[Block]:
-    if not held:
-        yield Prose(text="No named explanation accounts for what changed in the weights.")
-        return
     rows: list[tuple[Cell, ...]] = []
     for item in held[:ROWS]:
         details = tuple(f"{name}: {figures.stated(value)}" for name, value in sorted(item.details.items())

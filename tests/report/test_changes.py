@@ -148,3 +148,17 @@ def test_every_weight_that_was_edited_is_in_a_table() -> None:
         ["model.norm.weight[9]", "0.5", "0.7", "more than one"],
     ]
     assert "index" not in words(tables(shown, "weights")["What explains the change of the weights"].rows[0][2])
+
+
+def test_what_nobody_tested_is_not_called_unexplained() -> None:
+    held = reports.changes()
+    assert held.weights is not None
+    for basis, told in (("sketches", "Explanations were not tested"), ("weights", "No named explanation accounts")):
+        weights = replace(held.weights, basis=basis)  # type: ignore[arg-type]
+        shown = page(replace(held, explanations=(), weights=weights))
+        assert told in text(shown)
+        assert ("not tested" in text(shown)) == (basis == "sketches")
+        same = replace(weights, equal=weights.compared, changed=(), only_old=(), only_new=())
+        shown = page(replace(held, explanations=(), weights=same))
+        assert told not in text(shown)
+        assert "nothing to explain" in text(shown)
