@@ -156,6 +156,7 @@ def answers(kl: float, agreement: float) -> Behaviour:
 
 
 MOVED = Tensors(counts={"identical": 4, "changed": 1}, changes=())
+ENCODED = Tensors(counts={"identical": 4, "re-encoded": 1}, changes=())
 
 # The ways to every member of the variables that rules speak of.
 SHAPE = """

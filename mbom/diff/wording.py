@@ -21,12 +21,15 @@ from mbom.diff.changes import (
     TokenChange,
     WeightChange,
 )
+from mbom.diff.edits import edits
 from mbom.printable import printable
 from mbom.quantities import counted
 from mbom.strictjson import Json
 
 SHOWN_VALUE = 80  # characters of a value or a name in a sentence; the data has more
 TEXT_LINES = 4  # lines of a diff that are shown for each sentence of a section
+NAMED = 3  # weights of one side that a sentence names
+TIMES = 10.0  # from which a change is so many times a norm, and not a part of it
 NOTHING = "nothing"
 
 
@@ -40,7 +43,7 @@ class Group:
         title: for people.
         lines: a sentence each, the most telling first.
         more: how many there are beyond those.
-        text: the lines of a diff that belong under them, see ``mbom.diff.facts.linediff``.
+        text: lines that belong under them: of a diff, see ``mbom.diff.facts.linediff``, or every weight that was edited.
         text_more: how many of those there are beyond the ones given.
     """
 
@@ -52,27 +55,28 @@ class Group:
     text_more: int = 0
 
 
+# In the order in which they are shown: what decides first, how it is stored last.
 TITLES: Mapping[str, str] = {
-    "files": "Files",
-    "tensors": "Tensors",
     "explanations": "Explanation",
+    "licence": "Licence",
+    "restrictions": "Restrictions",
+    "findings": "Findings",
     "weights": "Weights",
-    "identity": "Identity",
+    "behaviour": "Behaviour",
+    "chat-template": "Chat template",
+    "tokenizer": "Tokenizer",
+    "code": "Program code",
     "config": "Configuration",
     "generation": "Generation defaults",
     "architecture": "Architecture",
-    "parameters": "Parameters",
     "quantisation": "Quantisation",
-    "tokenizer": "Tokenizer",
-    "chat-template": "Chat template",
-    "licence": "Licence",
-    "restrictions": "Restrictions",
+    "parameters": "Parameters",
+    "identity": "Identity",
     "lineage": "Lineage",
     "origin": "Origin",
     "openness": "Openness",
-    "code": "Program code",
-    "findings": "Findings",
-    "behaviour": "Behaviour",
+    "tensors": "Tensors",
+    "files": "Files",
     "notes": "Not compared",
 }
 
@@ -89,16 +93,16 @@ def groups(changes: Changes, *, shown: int | None = None) -> tuple[Group, ...]:
         lines[name].extend(told(changes))
     for section in SECTIONS:
         lines[section].extend(field(change) for change in changes.fields if _by_itself(changes, change, section))
-    text = _text(changes)
-    cut = len(text) if shown is None else min(len(text), TEXT_LINES * shown)
+    texts = {"chat-template": _text(changes), "explanations": _edits(changes)}
+    limit = None if shown is None else TEXT_LINES * shown
     return tuple(
         Group(
             id=name,
             title=TITLES[name],
             lines=tuple(printable(line) for line in held[:shown]),
             more=len(held) - len(held[:shown]),
-            text=tuple(text[:cut]) if name == "chat-template" else (),
-            text_more=len(text) - cut if name == "chat-template" else 0,
+            text=tuple(texts.get(name, [])[:limit]),
+            text_more=len(texts.get(name, [])[limit:]) if limit is not None else 0,
         )
         for name, held in lines.items()
         if held
@@ -110,6 +114,11 @@ def _text(changes: Changes) -> list[str]:
     held = [change for change in changes.templates if change.lines]
     named = len(held) > 1
     return [line for change in held for line in (*([f"{change.name}:"] if named else []), *(change.lines or ()))]
+
+
+def _edits(changes: Changes) -> list[str]:
+    """Return every element of the edits of a few weights: which they are is what the alarm is for."""
+    return [str(edit) for found in changes.explanations for edit in edits(found)]
 
 
 def _by_itself(changes: Changes, change: FieldChange, section: str) -> bool:
@@ -132,9 +141,13 @@ def headline(changes: Changes) -> str:
         reasons = ", ".join(found.id for found in changes.explanations)
         parts.append(counted(differing, "tensor") + (f" ({reasons})" if reasons else ""))
     sections = dict.fromkeys(change.section for change in changes.fields)
-    parts += [f"the {TITLES[section].lower()}" for section in ("licence", "restrictions") if section in sections]
+    parts += [
+        f"the {TITLES[section].lower()}" for section in ("licence", "restrictions", "config") if section in sections
+    ]
     if changes.templates:
         parts.append("the chat template")
+    if changes.behaviour is not None and not changes.behaviour.same:
+        parts.append("the answers")
     came = len(changes.findings_new)
     told = f"; {counted(came, 'finding')} more than before" if came else ""
     return f"Different: {_listed(parts)}{told}."
@@ -255,10 +268,20 @@ def _weights(changes: Changes) -> Iterator[str]:
         return
     how = "read" if weights.basis == "weights" else "estimated from sketches"
     yield f"{weights.equal:,} of {weights.compared:,} weights equal, {len(weights.changed):,} changed ({how})"
-    for word, names in (("before", weights.only_old), ("after", weights.only_new)):
+    moved = sum(changes.tensors.counts.get(status, 0) for status in ("changed", "added", "removed"))
+    alike = weights.compared == weights.equal and not (weights.only_old or weights.only_new)
+    if moved and alike and weights.basis == "sketches":
+        yield "stored in another encoding, with the same sketches: the same values, as far as sketches tell"
+    both = set(weights.only_old) & set(weights.only_new)
+    for word, names in (
+        ("in another shape", sorted(both)),
+        ("only before", [name for name in weights.only_old if name not in both]),
+        ("only after", [name for name in weights.only_new if name not in both]),
+    ):
         if names:
-            first = _listed([_short(name) for name in names[:3]])
-            yield f"{counted(len(names), 'weight')} only {word}: {first}{' and more' if names[3:] else ''}"
+            shown = [_short(name) for name in names[:NAMED]]
+            first = f"{', '.join(shown)} and {len(names) - NAMED:,} more" if names[NAMED:] else _listed(shown)
+            yield f"{counted(len(names), 'weight')} {word}: {first}"
     largest = sorted((item for item in weights.by_layer if item.changed), key=lambda item: -item.relative)
     yield from (layer(item) for item in largest)
     yield from (weight(item) for item in sorted(weights.changed, key=lambda item: -item.relative))
@@ -283,13 +306,22 @@ def _figures(change: RoleChange | WeightChange) -> str:
     if not math.isfinite(change.relative):
         told = "from nothing"
     else:
-        error = f" ± {change.error:.0e}" if change.error else ""
-        told = f"by {change.relative:.1e}{error} of its norm"
+        told = f"by {_relative(change.relative, change.error)} its norm"
     if change.unchanged is not None:
         told += f", {_share(change.unchanged)} of the elements equal"
     if change.largest is not None:
         told += f", the largest change {change.largest:.2g}"
     return told
+
+
+def _relative(value: float, error: float) -> str:
+    """Return how much of a norm, or how many times as much, with no more decimals than an error leaves."""
+    if 0.001 <= value < TIMES:
+        decimals = 1 - math.floor(math.log10(min(value, error or value)))
+        told = f"{value:.{decimals}f}" + (f" ± {error:.{decimals}f}" if error else "")
+    else:
+        told = f"{value:.1e}" + (f" ± {error:.1e}" if error else "")
+    return f"{told} {'of' if value < TIMES else 'times'}"
 
 
 def _share(share: float) -> str:

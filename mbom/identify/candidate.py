@@ -65,6 +65,12 @@ class Candidate:
         return self.share >= SHARED or (found is not None and found.chance <= CHANCE)
 
     @property
+    def is_equal(self) -> bool:
+        """Whether all matrices are in both, and every sketch of them is the same."""
+        found, sketches = self.nearness, self.compared.sketches
+        return found is not None and found.comparable == 1 and sketches is not None and sketches.distance == 0
+
+    @property
     def _is_related(self) -> bool:
         found = self.nearness
         if found is None or found.comparable < COMPARABLE:

@@ -162,6 +162,8 @@ def _rival(record: Record | None, best: Candidate, nearest: Dossier, others: _Ra
         base = Base(inventory=known.inventory)
         if compare(nearest.inventory, None, base).outcome == "identical":
             continue  # another bundle of the same weights
+        if best.is_equal and not candidate.is_equal:
+            continue  # every value is the best one's own, in whatever encoding
         if record is None or nearest.record is None or known.record is None:
             return candidate
         if separation(record, nearest.record, known.record) * len(rivals) > CHANCE:

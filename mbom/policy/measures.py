@@ -1,5 +1,7 @@
 """Figures of a change that several rules speak of."""
 
+import math
+
 from mbom.diff.changes import Changes, RoleChange
 
 # What a tensor can become that leaves a model without the weights that it had.
@@ -20,4 +22,10 @@ def largest_change(changes: Changes) -> RoleChange | None:
     """Return the layer whose weights changed most, at the upper end of the estimate; None where none is known."""
     if changes.weights is None or not changes.weights.by_layer:
         return None
-    return max(changes.weights.by_layer, key=lambda item: item.relative + item.error)
+    return max(changes.weights.by_layer, key=upper)
+
+
+def upper(change: RoleChange) -> float:
+    """Return what a change is at most, by the stated error; infinite where it is no number, which nothing is under."""
+    bound = change.relative + change.error
+    return math.inf if math.isnan(bound) else bound

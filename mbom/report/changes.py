@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from mbom.diff.changes import SECTIONS, Changes, Explanation, FieldChange, Side, Weights
+from mbom.diff.changes import SECTIONS, Changes, FieldChange, Side, Weights
 from mbom.diff.wording import TITLES, headline
 from mbom.facts.licences.vocabulary import RESTRICTIONS
 from mbom.quantities import counted, size
@@ -64,7 +64,7 @@ def at_a_glance(found: Changes) -> Section:
     items = [
         Fact(label="Licence and restrictions", value=_counted(found, LEGAL)),
         Fact(label="Weights", value=_weights_glance(found), note=_basis(found.weights)),
-        Fact(label="Explained as", value=_explained(found.explanations)),
+        Fact(label="Explained as", value=_explained(found)),
         Fact(label="Answers", value=_behaviour_glance(found)),
         Fact(label="Tokenizer and template", value=_text_glance(found)),
         Fact(
@@ -140,9 +140,15 @@ def _basis(held: Weights | None) -> str:
     return "exactly, from the weights" if held.basis == "weights" else "estimated from the sketches of the records"
 
 
-def _explained(held: tuple[Explanation, ...]) -> Cell:
+def _explained(found: Changes) -> Cell:
+    held = found.explanations
     if not held:
-        return "nothing known"
+        if found.weights is None and not found.identical:
+            return Mark(text="not tested", tone="mind")
+        if not weights.unexplained(found):
+            return "nothing to explain"
+        read = found.weights is not None and found.weights.basis == "weights"
+        return "nothing known" if read else Mark(text="not tested", tone="mind")
     return tuple(Mark(text=f"{item.id} ({item.outcome})", tone=weights.tone(item)) for item in held[:3])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from mbom.diff.changes import EXPLANATIONS, Changes, Explanation, RoleChange, Weights
 from mbom.quantities import counted
+from mbom.diff.edits import LISTED, edits
 from mbom.report import drawings, figures
 from mbom.report.blocks import Block, Cell, Code, Fold, Mark, Picture, Prose, Table, Tone, shortened
 from mbom.report.model import ROWS, bullets
@@ -21,10 +22,23 @@ def tone(item: Explanation) -> Tone:
     return "good" if item.outcome == "explained" else "mind"
 
 
+def unexplained(found: Changes) -> str:
+    """Return why there is no explanation; nothing where nothing changed that could have one, or nobody knows."""
+    weights = found.weights
+    if weights is None or not (weights.changed or weights.only_old or weights.only_new):
+        return ""
+    if weights.basis == "weights":
+        return "No named explanation accounts for what changed in the weights"
+    return "Explanations were not tested: that takes the weights of both models, beside their bundles or alone"
+
+
 def blocks(found: Changes) -> Iterator[Block]:
     """Yield what became of the values, and what explains it."""
-    yield from _explanations(found.explanations)
     weights = found.weights
+    if found.explanations:
+        yield from _explanations(found.explanations)
+    elif unexplained(found):
+        yield Prose(text=f"{unexplained(found)}.")
     if weights is None:
         yield Prose(
             text="The values were not compared: that takes behaviour records on both sides, or the checkpoints."
@@ -51,12 +65,10 @@ def blocks(found: Changes) -> Iterator[Block]:
 
 
 def _explanations(held: tuple[Explanation, ...]) -> Iterator[Block]:
-    if not held:
-        yield Prose(text="No named explanation accounts for what changed in the weights.")
-        return
     rows: list[tuple[Cell, ...]] = []
     for item in held[:ROWS]:
-        details = tuple(f"{name}: {figures.stated(value)}" for name, value in sorted(item.details.items()))
+        details = tuple(f"{name}: {figures.stated(value)}" for name, value in sorted(item.details.items())
+                        if name != LISTED)  # fmt: skip
         more = "…" if item.weights > NAMED else ""
         rows.append(
             (
@@ -73,9 +85,29 @@ def _explanations(held: tuple[Explanation, ...]) -> Iterator[Block]:
         columns=("Explanation", "Outcome", "What was found", "Accounts for", "What is left"),
         rows=tuple(rows),
     )
+    yield from _edits(held)
     yield Prose(
         text="Explained: nothing but rounding is left. Consistent: it fits, and cannot be proven from what is at hand."
     )
+
+
+def _edits(held: tuple[Explanation, ...]) -> Iterator[Block]:
+    """Yield every weight that was edited, where it is a few: the alarm is worth what it lets one look up."""
+    listed: list[tuple[Cell, ...]] = [
+        (Code(text=edit.place), edit.old, edit.new, "more than one" if edit.bit is None else f"bit {edit.bit}")
+        for item in held
+        for edit in edits(item)
+    ]
+    if listed:
+        rows, more = shortened(listed, ROWS)
+        yield Table(
+            caption="Every element that was edited; bit 0 is the lowest",
+            columns=("Weight and index", "Old", "New", "Bits that differ"),
+            rows=rows,
+            numeric=(1, 2),
+            more=more,
+            where="`mbom diff --json` has them all",
+        )
 
 
 def _layers(weights: Weights) -> Iterator[Block]:

@@ -49,7 +49,9 @@ def test_changes_are_told_on_one_screen(home: Path, tmp_path: Path) -> None:
     assert '-{{- "\\nCurrent date: " + strftime_now("%Y-%m-%d") + "<|end|>" }}' in told
     assert '+{{- "\\nToday: " + strftime_now("%Y-%m-%d") + "<|end|>" }}' in told
     assert "detected in LICENSE: Apache-2.0 (exact) → unknown" in told
-    assert lines[-1] == "Different: 3 files of 14, the licence and the chat template; 1 finding more than before."
+    assert lines[-1] == (
+        "Different: 3 files of 14, the licence, the configuration and the chat template; 1 finding more than before."
+    )
     assert len(lines) < 45
 
 

@@ -31,6 +31,7 @@ from mbom.diff.markdown import markdown, text
 from mbom.dossier import read_bundle
 from mbom.inventory import Finding
 from mbom.markdown import fenced
+from mbom.strictjson import Json
 
 FILE = FileChange(
     status="changed", name="config.json", old_name="config.json", role="config", old_sha256="0" * 64,
@@ -73,20 +74,32 @@ SENTENCES = [
     (wording.token(TokenChange(token="x", old_id=2, new_id=None)), "token “x” removed, it was 2"),
     (
         wording.weight(WEIGHT),
-        "w: by 3.1e-03 of its norm, 50.0% of the elements equal, the largest change 0.25, rank 8, in 2 experts of 8",
+        "w: by 0.0031 of its norm, 50.0% of the elements equal, the largest change 0.25, rank 8, in 2 experts of 8",
     ),
-    (wording.layer(ROLE), "layer 1: 1 of 4 weights changed, by 3.1e-03 ± 4e-04 of its norm"),
+    (wording.layer(ROLE), "layer 1: 1 of 4 weights changed, by 0.00312 ± 0.00040 of its norm"),
     (
         wording.layer(replace(ROLE, layer=None, relative=float("inf"), error=0.0)),
         "outside the layers: 1 of 4 weights changed, from nothing",
     ),
     (
         wording.layer(replace(ROLE, error=0.0, unchanged=1 - 1e-9)),
-        "layer 1: 1 of 4 weights changed, by 3.1e-03 of its norm, more than 99.9% of the elements equal",
+        "layer 1: 1 of 4 weights changed, by 0.0031 of its norm, more than 99.9% of the elements equal",
     ),
     (
         wording.layer(replace(ROLE, error=0.0, unchanged=1e-9)),
-        "layer 1: 1 of 4 weights changed, by 3.1e-03 of its norm, less than 0.1% of the elements equal",
+        "layer 1: 1 of 4 weights changed, by 0.0031 of its norm, less than 0.1% of the elements equal",
+    ),
+    (
+        wording.layer(replace(ROLE, relative=3.9e36, error=0.0)),
+        "layer 1: 1 of 4 weights changed, by 3.9e+36 times its norm",
+    ),
+    (
+        wording.layer(replace(ROLE, relative=0.1, error=0.2)),
+        "layer 1: 1 of 4 weights changed, by 0.10 ± 0.20 of its norm",
+    ),
+    (
+        wording.layer(replace(ROLE, relative=5.4e-5, error=2e-5)),
+        "layer 1: 1 of 4 weights changed, by 5.4e-05 ± 2.0e-05 of its norm",
     ),
 ]
 
@@ -167,11 +180,69 @@ def test_several_templates_are_named_above_their_lines() -> None:
 
 def test_the_headline_names_what_people_act_on() -> None:
     assert wording.headline(everything("x")) == (
-        "Different: 1 file of 1, the licence, the restrictions and the chat template; 1 finding more than before."
+        "Different: 1 file of 1, the licence, the restrictions, the configuration, the chat template and the answers; "
+        "1 finding more than before."
     )
     assert wording.headline(diff(read_bundle(BUNDLE), read(CHECKPOINT))) == "The same files."
     counted = replace(everything("x"), tensors=Tensors(counts={"identical": 1, "changed": 2, "renamed": 3}, changes=()))
     assert "2 tensors (lora-merge)" in wording.headline(counted)
+
+
+def edit(*elements: Json) -> Changes:
+    """Return changes that are explained by an edit of a few weights."""
+    found = Explanation(
+        id="few-weights-edit", outcome="explained", sentence="edited", weights=1, names=("w",), residual=0.0,
+        details={"elements": list(elements)},
+    )  # fmt: skip
+    return replace(everything("x"), explanations=(found,))
+
+
+def explanation(changes: Changes) -> wording.Group:
+    (group,) = (group for group in wording.groups(changes, shown=4) if group.id == "explanations")
+    return group
+
+
+def test_every_weight_that_was_edited_is_listed() -> None:
+    flipped: Json = {"weight": "w", "index": [3, 14], "old": 0.5, "new": 1.7014118346046923e38, "bit": 14}
+    several: Json = {"weight": "v", "index": [0], "old": 1.0000001192092896, "new": "nan", "bit": None}
+    changes = edit(flipped, several)
+    lines = ("w[3, 14]: 0.5 → 1.70141183e+38, bit 14 flipped", "v[0]: 1.00000012 → nan")
+    assert explanation(changes).text == lines
+    assert all(line in markdown(changes) for line in lines)
+
+
+def test_edits_beyond_a_screen_are_counted() -> None:
+    one: Json = {"weight": "w", "index": [1], "old": 1.0, "new": 2.0, "bit": None}
+    group = explanation(edit(*[one] * 256))
+    assert len(group.text) + group.text_more == 256
+    assert 0 < len(group.text) < 40
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [None, 5, "w", [], {}, {"weight": ["a"], "index": {"a": 1}, "old": [], "new": {}, "bit": "x"}, {"index": [None]}],
+)
+def test_what_is_listed_in_another_form_ends_no_diff(hostile: Json) -> None:
+    assert all(line.isprintable() and "?" in line for line in explanation(edit(hostile)).text)
+
+
+def test_weights_in_another_shape_are_not_told_twice() -> None:
+    changes = everything("x")
+    assert changes.weights is not None
+    held = replace(changes.weights, only_old=("a", "b", "gone"), only_new=("a", "b"))
+    (group,) = (group for group in wording.groups(replace(changes, weights=held)) if group.id == "weights")
+    assert group.lines[1:3] == ("2 weights in another shape: a and b", "1 weight only before: gone")
+
+
+def test_equal_sketches_of_other_bytes_are_told_as_another_encoding() -> None:
+    changes = everything("x")
+    assert changes.weights is not None
+    held = replace(changes.weights, basis="sketches", equal=2, changed=(), by_layer=(), only_old=())
+    stored = Tensors(counts={"identical": 1, "added": 1, "removed": 2}, changes=())
+    (group,) = (item for item in wording.groups(replace(changes, weights=held, tensors=stored)) if item.id == "weights")
+    assert group.lines[1] == (
+        "stored in another encoding, with the same sketches: the same values, as far as sketches tell"
+    )
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -179,6 +250,8 @@ def test_no_line_of_text_moves_the_cursor(name: str) -> None:
     changes = everything(name)
     for group in wording.groups(changes):
         assert all(line.isprintable() for line in group.lines)
+    told: Json = {"weight": name, "index": [name], "old": name, "new": name, "bit": 3}
+    assert all(line.isprintable() for line in explanation(edit(told)).text)
 
 
 _SPAN = re.compile(r"(`+)(?!`)(.*?)(?<!`)\1(?!`)")
@@ -234,5 +307,5 @@ def test_a_real_diff_is_told_in_order(tmp_path: Path) -> None:
     new = edited(tmp_path, config__json=members(rope_theta=1), chat_template__jinja=lambda data: data + b"x")
     changes = diff(read(CHECKPOINT), read(new))
     assert [group.id for group in wording.groups(changes)] == [
-        *("files", "config", "architecture", "chat-template", "notes"),
+        *("chat-template", "config", "architecture", "files", "notes"),
     ]

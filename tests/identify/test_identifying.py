@@ -296,3 +296,14 @@ def test_the_schema_refuses_what_is_none() -> None:
     told["outcome"] = "safe"
     with pytest.raises(jsonschema.ValidationError):
         schema("identify").validate(told)
+
+
+def test_of_two_that_hardly_differ_the_one_with_every_value_is_the_base() -> None:
+    by = np.zeros(SIZE)
+    by[:2] = 1.0
+    rival = known("rival", inventory(own=PARTS, seed="c"), moved(BASE, by))
+    base = known("base", inventory(own=PARTS, seed="b"), BASE)
+    assert ask(MODEL, tuned(BASE, 1e-4), rival, base).outcome == "not enough evidence"
+    found = ask(MODEL, BASE, rival, base)
+    assert (found.outcome, order(found)[0]) == ("derived", ("base", "derived"))
+    assert ask(MODEL, BASE, base, known("twin", inventory(own=PARTS, seed="d"), BASE)).outcome == "not enough evidence"

@@ -6,7 +6,7 @@ from typing import Any
 
 import policies
 import pytest
-from policies import MOVED, answers, changes, checked, of, policy, published, tiny, weights, with_findings
+from policies import ENCODED, MOVED, answers, changes, checked, of, policy, published, tiny, weights, with_findings
 
 from mbom.behaviour.record import Record
 from mbom.bom.description import DetectedLicence
@@ -52,6 +52,29 @@ def field(section: str) -> FieldChange:
 
 def scout() -> Case:
     return of(published("llama-4-scout"))
+
+
+def test_a_change_that_is_no_number_is_the_largest_wherever_it_stands() -> None:
+    held = weights(0.1)
+    (layer,) = held.by_layer
+    nan = replace(layer, layer=4, relative=float("nan"))
+    for layers in ((layer, nan), (nan, layer)):
+        case = upgrade(tensors=MOVED, weights=replace(held, by_layer=layers))
+        assert {item.id for item in policy("changes: {max_relative_change: 0.2}").decide(case).reasons} >= {
+            "change-too-large"
+        }
+
+
+def test_the_bound_of_an_estimate_is_what_is_held_against_the_limit() -> None:
+    case = upgrade(tensors=MOVED, weights=weights(0.0854, error=0.047))
+    (found,) = (
+        item
+        for item in policy("changes: {max_relative_change: 0.1}").decide(case).reasons
+        if item.id == "change-too-large"
+    )
+    assert found.sentence == (
+        "layer 3 changed by 0.0854 ± 0.047, so at most by 0.132, of its norm; at most 0.1 is allowed"
+    )
 
 
 def folder() -> Case:
@@ -318,6 +341,12 @@ TABLE: dict[str, list[Row]] = {
         ("changes: {forbid: [few-weights-edit]}",
          lambda: upgrade(tensors=MOVED, weights=weights(0.1), explanations=(explained("lora-merge"),)), set()),
         ("changes: {forbid: [few-weights-edit]}", lambda: upgrade(tensors=MOVED), {(MISSING, "changes-unknown")}),
+        ("changes: {forbid: [few-weights-edit]}", lambda: upgrade(tensors=MOVED, weights=weights(0.1, error=0.01)),
+         {(MISSING, "changes-unknown")}),
+        ("changes: {forbid: [few-weights-edit]}", lambda: upgrade(tensors=ENCODED), set()),
+        ("changes: {forbid: [lora-merge, re-encoding]}", lambda: upgrade(tensors=ENCODED),
+         {(MISSING, "changes-unknown")}),
+        ("changes: {forbid: [few-weights-edit]}", upgrade, set()),
     ],
     "changes.max_relative_change": [
         ("changes: {max_relative_change: 0.2}", lambda: upgrade(tensors=MOVED, weights=weights(0.2)), set()),

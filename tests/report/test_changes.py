@@ -10,6 +10,7 @@ from mbom.diff.changes import Changes, FieldChange
 from mbom.report import Page, of_changes
 from mbom.report.blocks import Picture
 from mbom.report.drawings import Chart
+from mbom.strictjson import Json
 
 
 def page(found: Changes) -> Page:
@@ -131,3 +132,33 @@ def test_every_section_of_facts_has_a_place() -> None:
         fields = (FieldChange(section=section, name="a-fact", old="before it", new="after it"),)
         shown = text(page(replace(held, fields=fields)))
         assert "after it" in shown, section
+
+
+def test_every_weight_that_was_edited_is_in_a_table() -> None:
+    held = reports.changes()
+    elements: list[Json] = [
+        {"weight": "model.norm.weight", "index": [3], "old": 0.5, "new": -0.5, "bit": 15},
+        {"weight": "model.norm.weight", "index": [9], "old": 0.5, "new": 0.7, "bit": None},
+    ]
+    edit = replace(held.explanations[1], details={"elements": elements, "bit_flips": 1})
+    shown = page(replace(held, explanations=(edit,)))
+    table = tables(shown, "weights")["Every element that was edited; bit 0 is the lowest"]
+    assert [[words(cell) for cell in row] for row in table.rows] == [
+        ["model.norm.weight[3]", "0.5", "-0.5", "bit 15"],
+        ["model.norm.weight[9]", "0.5", "0.7", "more than one"],
+    ]
+    assert "index" not in words(tables(shown, "weights")["What explains the change of the weights"].rows[0][2])
+
+
+def test_what_nobody_tested_is_not_called_unexplained() -> None:
+    held = reports.changes()
+    assert held.weights is not None
+    for basis, told in (("sketches", "Explanations were not tested"), ("weights", "No named explanation accounts")):
+        weights = replace(held.weights, basis=basis)  # type: ignore[arg-type]
+        shown = page(replace(held, explanations=(), weights=weights))
+        assert told in text(shown)
+        assert ("not tested" in text(shown)) == (basis == "sketches")
+        same = replace(weights, equal=weights.compared, changed=(), only_old=(), only_new=())
+        shown = page(replace(held, explanations=(), weights=same))
+        assert told not in text(shown)
+        assert "nothing to explain" in text(shown)

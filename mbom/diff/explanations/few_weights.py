@@ -51,17 +51,26 @@ def explain(
             progress(change.name)
         found += _elements(old, new, new.weights()[change.name])
     flips = sum(each["bit"] is not None for each in found)
-    told = f", {flips} of them by a single bit" if flips else ""
     elements: list[Json] = [*found]
     return Explanation(
         id="few-weights-edit",
         outcome="explained",
-        sentence=f"{len(found)} isolated elements of {len(counts)} weights changed{told}, and nothing else",
+        sentence=f"{_told(len(found), len(counts), flips)}, and nothing else",
         weights=len(counts),
         names=tuple(change.name for change in weights.changed[:LISTED]),
         residual=0.0,
         details={"elements": elements, "bit_flips": flips},
     )
+
+
+def _told(elements: int, weights: int, flips: int) -> str:
+    """Return how many elements changed, in how many weights, and how many of them by one bit."""
+    sentence = f"{elements} isolated element{'s' * (elements != 1)} of {weights} weight{'s' * (weights != 1)} changed"
+    if not flips:
+        return sentence
+    if flips == elements:
+        return f"{sentence}, {'by' if elements == 1 else 'each by'} a single bit"
+    return f"{sentence}, {flips} of them by a single bit"
 
 
 def _count(change: WeightChange) -> int:

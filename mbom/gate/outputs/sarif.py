@@ -77,7 +77,7 @@ def _rule(kind: str, reasons: Sequence[Reason]) -> Json:
     told = _COULD_NOT if kind == telling.COULD_NOT_CHECK else meaning(kind)
     actions = sorted({reason.action for reason in reasons if reason.action})
     # Only one action is help on the rule; several are of single models, and stand in their messages.
-    advice = f"{told} {text(actions[0])}" if len(actions) == 1 else told
+    advice = f"{told} What to do: {text(actions[0])}" if len(actions) == 1 else told
     return {
         "id": kind,
         "shortDescription": {"text": told},

@@ -1,13 +1,13 @@
 """What an upgrade may change: nothing is asked of a first model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mbom.diff.changes import Changes
 from mbom.inventory.roles import CHAT_TEMPLATE, CODE, LICENCE, TOKENIZER
 from mbom.policy.case import Case
 from mbom.policy.decision import Place, Reason
 from mbom.policy.keys import KEYS, WEIGHTS
-from mbom.policy.measures import largest_change, weights_changed
+from mbom.policy.measures import largest_change, upper, weights_changed
 from mbom.policy.settings import Settings
 
 NAMED = 4  # changed things that a sentence spells out
@@ -16,6 +16,7 @@ NAMED = 4  # changed things that a sentence spells out
 _ROLES = {"tokenizer": TOKENIZER, "chat-template": CHAT_TEMPLATE, "code": CODE, "licence": LICENCE}
 _PATHS = tuple(path for path in KEYS if path.startswith("changes."))
 _COMPARE = "compare the checkpoints themselves, or attest both with their behaviour"
+_READ = "compare the checkpoints themselves: `mbom gate` or `mbom diff` of both folders; a waiver can allow it"
 
 
 def judge(case: Case, settings: Settings) -> Iterator[Reason]:
@@ -86,8 +87,18 @@ def _forbidden(changes: Changes, settings: Settings) -> Iterator[Reason]:
                 place=settings.place(path),
             )
     moved = weights_changed(changes)
-    if forbidden and moved and changes.weights is None:
-        yield _unknown("the weights changed, and nobody could look how", settings.place(path))
+    if _undecided(changes, forbidden):
+        told = (
+            f"the stored weights differ, and whether by {_either(forbidden)} takes the weights of both models, which "
+            "were not compared"
+        )
+        yield Reason(
+            id="changes-unknown",
+            outcome="missing",
+            sentence=told,
+            action=_READ,
+            place=settings.place(path),
+        )
     path = "changes.require_explained"
     if settings.flag(path) and moved and not any(item.outcome == "explained" for item in changes.explanations):
         yield Reason(
@@ -97,6 +108,19 @@ def _forbidden(changes: Changes, settings: Settings) -> Iterator[Reason]:
             action=_COMPARE,
             place=settings.place(path),
         )
+
+
+def _undecided(changes: Changes, forbidden: Sequence[str]) -> bool:
+    """Tell whether a forbidden explanation may hold that nobody could test: sketches prove and exclude none."""
+    if not forbidden or (changes.weights is not None and changes.weights.basis == "weights"):
+        return False
+    # Values that are equal in other bytes leave one thing to ask.
+    re_encoded = "re-encoding" in forbidden and changes.tensors.counts.get("re-encoded", 0) > 0
+    return weights_changed(changes) or re_encoded
+
+
+def _either(ids: Sequence[str]) -> str:
+    return ids[0] if len(ids) == 1 else f"{', '.join(ids[:-1])} or {ids[-1]}"
 
 
 def _size(changes: Changes, settings: Settings) -> Iterator[Reason]:
@@ -115,9 +139,9 @@ def _size(changes: Changes, settings: Settings) -> Iterator[Reason]:
     if largest is None or alone:
         told = f"{len(alone):,} weights are on one side only, such as {alone[0]}" if alone else "no layer was compared"
         yield _unknown(told, place)
-    if largest is not None and not largest.relative + largest.error <= limit:
+    if largest is not None and upper(largest) > limit:
         layer = f"layer {largest.layer}" if largest.layer is not None else "what lies outside of the layers"
-        estimate = f" ± {largest.error:.1g}" if largest.error else ""
+        estimate = f" ± {largest.error:.2g}, so at most by {upper(largest):.3g}," if largest.error else ""
         yield Reason(
             id="change-too-large",
             outcome="refuse",

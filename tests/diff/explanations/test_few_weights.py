@@ -68,6 +68,22 @@ def test_a_flipped_bit_is_named(bit: int) -> None:
     ]
 
 
+def test_the_sentence_counts_as_people_do() -> None:
+    new = copied()
+    new[Q][0, 0] *= -1
+    found = explained(new)
+    assert found is not None
+    assert found.sentence == "1 isolated element of 1 weight changed, by a single bit, and nothing else"
+    new[NORM][0] *= -1
+    found = explained(new)
+    assert found is not None
+    assert found.sentence == "2 isolated elements of 2 weights changed, each by a single bit, and nothing else"
+    new[NORM][1] = 1234.0 if new[NORM][1] < 0 else -1234.0
+    found = explained(new)
+    assert found is not None
+    assert found.sentence == "3 isolated elements of 2 weights changed, 2 of them by a single bit, and nothing else"
+
+
 def test_edits_are_listed_with_their_values() -> None:
     new = copied()
     new[Q][5, 7], new[NORM][63] = 3.0, -1.5
