@@ -6,7 +6,20 @@ from typing import Any
 
 import policies
 import pytest
-from policies import MOVED, answers, changes, checked, of, policy, published, tiny, weights, with_findings
+from policies import (
+    MOVED,
+    TRADED,
+    UNREAD,
+    answers,
+    changes,
+    checked,
+    of,
+    policy,
+    published,
+    tiny,
+    weights,
+    with_findings,
+)
 
 from mbom.behaviour.record import Record
 from mbom.bom.description import DetectedLicence
@@ -304,6 +317,14 @@ TABLE: dict[str, list[Row]] = {
         ("changes: {frozen: [code]}", lambda: upgrade(files=files("code", "added")),
          {(REFUSED, "frozen-part-changed")}),
         ("changes: {frozen: [weights]}", lambda: upgrade(tensors=MOVED), {(REFUSED, "frozen-part-changed")}),
+        ("changes: {frozen: [weights]}", lambda: upgrade(tensors=TRADED), {(REFUSED, "frozen-part-changed")}),
+        ("changes: {frozen: [weights]}", lambda: upgrade(files=stored()), {(REFUSED, "frozen-part-changed")}),
+        ("changes: {frozen: [weights]}", lambda: upgrade(files=stored("model.safetensors")), set()),
+        ("changes: {frozen: [weights]}", lambda: upgrade(files=stored("model.safetensors"), tensors=UNREAD),
+         {(REFUSED, "frozen-part-changed")}),
+        ("changes: {frozen: [tokenizer]}", lambda: upgrade(files=stored("model.gguf")),
+         {(MISSING, "changes-unknown")}),
+        ("changes: {frozen: [tokenizer]}", lambda: upgrade(files=stored()), set()),
         ("changes: {frozen: [weights]}", upgrade, set()),
         *(
             (f"changes: {{frozen: [{section}]}}", lambda section=section: upgrade(fields=(field(section),)),
@@ -318,6 +339,11 @@ TABLE: dict[str, list[Row]] = {
         ("changes: {forbid: [few-weights-edit]}",
          lambda: upgrade(tensors=MOVED, weights=weights(0.1), explanations=(explained("lora-merge"),)), set()),
         ("changes: {forbid: [few-weights-edit]}", lambda: upgrade(tensors=MOVED), {(MISSING, "changes-unknown")}),
+        ("changes: {forbid: [few-weights-edit]}", lambda: upgrade(tensors=TRADED), {(MISSING, "changes-unknown")}),
+        ("changes: {forbid: [few-weights-edit]}",
+         lambda: upgrade(tensors=MOVED, weights=weights(0.1, error=0.01)), {(MISSING, "changes-unknown")}),
+        ("changes: {forbid: [few-weights-edit]}",
+         lambda: upgrade(files=stored(), weights=weights(0.1)), {(MISSING, "changes-unknown")}),
     ],
     "changes.max_relative_change": [
         ("changes: {max_relative_change: 0.2}", lambda: upgrade(tensors=MOVED, weights=weights(0.2)), set()),
@@ -330,6 +356,8 @@ TABLE: dict[str, list[Row]] = {
         ("changes: {max_relative_change: 0.2}",
          lambda: upgrade(tensors=MOVED, weights=weights(0.1, only_new=("extra",))), {(MISSING, "changes-unknown")}),
         ("changes: {max_relative_change: 0.2}", lambda: upgrade(tensors=MOVED), {(MISSING, "changes-unknown")}),
+        ("changes: {max_relative_change: 0.2}", lambda: upgrade(files=stored(), weights=weights(0.1)),
+         {(MISSING, "changes-unknown")}),
         ("changes: {max_relative_change: 0}", upgrade, set()),
     ],
     "changes.require_explained": [
@@ -340,6 +368,9 @@ TABLE: dict[str, list[Row]] = {
          {(REFUSED, "change-unexplained")}),
         ("changes: {require_explained: true}",
          lambda: upgrade(tensors=MOVED, explanations=(explained("quantisation"),)), set()),
+        ("changes: {require_explained: true}",
+         lambda: upgrade(tensors=MOVED, files=stored(), explanations=(explained("quantisation"),)),
+         {(REFUSED, "change-unexplained")}),
     ],
     "changes.max_kl": [
         ("changes: {max_kl: 0.1}", lambda: upgrade(behaviour=answers(0.1, 1)), set()),
@@ -374,6 +405,10 @@ def with_file(name: str, role: str) -> Dossier:
 
 def files(role: str, status: FileStatus = "changed") -> Files:
     return Files(identical=1, changes=(file_change(role, status),))
+
+
+def stored(name: str = "pytorch_model.bin") -> Files:
+    return Files(identical=1, changes=(replace(file_change("weights", "changed"), name=name),))
 
 
 def refusals(decision: Decision) -> set[tuple[str, str]]:
