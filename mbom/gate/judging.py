@@ -12,9 +12,7 @@ from mbom.gate.evidence import AtHand, Evidence, Trusted
 from mbom.gate.gated import Pin
 from mbom.gate.reasons import reason
 from mbom.policy import Case, Decision, Place, Policy, Reason
-from mbom.policy.keys import KEYS
-
-_CHANGES = tuple(path for path in KEYS if path.startswith("changes."))
+from mbom.policy.policy import names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +33,9 @@ class Judge:
     everything: bool = False
     at_hand: Mapping[str, AtHand] = field(default_factory=dict)
 
-    def limiting(self, model: str) -> Place | None:
+    def limiting(self, case: Case) -> Place | None:
         """Return the rule that limits what may change in a model; None where the policy asks nothing of a change."""
-        if self.policy is None:
-            return None
-        settings = self.policy.settings(model)
-        asked = [path for path in _CHANGES if settings.value(path) not in (None, (), False)]
-        return settings.place(asked[0]) if asked else None
+        return self.policy.limits_changes(*names(case)) if self.policy is not None else None
 
 
 def case_of(model: str, found: Evidence, previous: Dossier | None, judge: Judge) -> Case:

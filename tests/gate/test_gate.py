@@ -310,6 +310,35 @@ def test_what_cannot_be_compared_is_refused_where_the_policy_limits_changes(
     assert "old-not-at-hand" in again.ids("note")
 
 
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "changes:\n  max_kl: 0\n",
+        "models:\n  acme/*:\n    changes: {frozen: [tokenizer]}\n",
+        'rules:\n  - {name: same words, cel: "changes == null || size(changes.templates) == 0"}\n',
+    ],
+    ids=["zero", "by the name on the hub", "a rule of its own"],
+)
+def test_whatever_limits_changes_takes_the_old_bundle(made: Product, ask: Callable[..., Answer], limit: str) -> None:
+    """Zero is a limit, a model may be pinned under a word of one's own, and a rule can hold of first models."""
+
+    def prepare() -> None:
+        rewrite(made, "changes:\n  frozen: [tokenizer]\n", limit)
+        rewrite(made, 'model: "acme/*"', 'model: "*"')
+        rewrite(made, "model: acme/tiny", 'model: "*"')
+        entry = made.locked().get(MODEL)
+        assert entry is not None
+        made.lock(made.locked().without(MODEL).with_entry(replace(entry, name="chat")))
+        shutil.rmtree(made.repo.root / BUNDLE)
+
+    on_main(made, prepare)
+    entry = made.pin(other_weights, revision=SECOND)
+    made.lock(made.locked().without(MODEL).with_entry(replace(entry, name="chat")))
+    answer = ask()
+    assert answer.status == 1
+    assert "change-unknown" in answer.ids()
+
+
 def test_the_old_bundle_may_lie_outside_of_git(made: Product, ask: Callable[..., Answer]) -> None:
     """It is at hand in the working tree where its digest is the locked one."""
 
