@@ -87,11 +87,24 @@ def decide(model: str, own: Sequence[Reason], found: Evidence, case: Case | None
 
 
 def _history(item: Reason, case: Case, judge: Judge) -> Reason:
-    """Return a reason, as a note where it is a finding that the model before had at the same place."""
+    """Return a reason, as a note where it is a finding that the model before had in the same file."""
     if judge.everything or item.is_new or not item.refuses or case.previous is None:
         return item
-    had = {(finding.id, finding.path) for finding in case.previous.inventory.findings}
-    return replace(item, outcome="note") if (item.id, item.path) in had else item
+    found = _places(case.dossier)
+    here = {content for name, path, content in found if (name, path) == (item.id, item.path)}
+    if not here:  # no finding
+        return item
+    is_held = {(item.id, item.path, content) for content in here} <= _places(case.previous)
+    return replace(item, outcome="note") if is_held else replace(item, is_new=True)
+
+
+def _places(dossier: Dossier) -> frozenset[tuple[str, str, str | None]]:
+    """Return the findings of a model: what, at which path, and in what content; None where no file has that path.
+
+    What was accepted is a program or a pickle that somebody looked at, and not whatever takes its place.
+    """
+    content = {file.name: file.sha256 for file in dossier.inventory.files}
+    return frozenset((item.id, item.path, content.get(item.path)) for item in dossier.inventory.findings)
 
 
 def in_place(model: str, old: Pin, new: Pin) -> Reason:

@@ -444,6 +444,24 @@ def test_findings_that_the_model_had_refuse_nothing_unless_asked(made: Product, 
     assert ask("--all").ids() == {"licence-text-unknown", "template-clock"}
 
 
+def test_a_program_that_was_accepted_stands_for_no_other_one(made: Product, ask: Callable[..., Answer]) -> None:
+    def program(text: str) -> Callable[[Path], None]:
+        def edit(checkpoint: Path) -> None:
+            other_weights(checkpoint)
+            (checkpoint / "modeling_tiny.py").write_text(text, encoding="utf-8")
+
+        return edit
+
+    on_main(made, lambda: made.pin(program("print('reviewed')\n"), revision=FIRST))
+    made.pin(program("print('reviewed')\n"), revision=SECOND)
+    assert ask().status == 0
+    made.pin(program("import os; os.system('id')\n"), revision=SECOND)
+    answer = ask()
+    assert answer.status == 1
+    assert answer.ids() == {"code-present"}
+    assert [item["is_new"] for item in answer.model["decision"]["reasons"] if item["id"] == "code-present"] == [True]
+
+
 def test_findings_of_a_first_model_count(made: Product, ask: Callable[..., Answer]) -> None:
     made.lock(made.locked().without(MODEL))
     on_main(made, lambda: rewrite(made, "fail_on: warning\n  allow: [licence-text-unknown]", "fail_on: note"))
