@@ -339,6 +339,24 @@ def test_whatever_limits_changes_takes_the_old_bundle(made: Product, ask: Callab
     assert "change-unknown" in answer.ids()
 
 
+@pytest.mark.parametrize("name", ["chat", "ACME/Tiny"])
+def test_another_name_does_not_make_an_upgrade_a_first_model(
+    made: Product, ask: Callable[..., Answer], name: str
+) -> None:
+    def other_tokenizer(checkpoint: Path) -> None:
+        path = checkpoint / "tokenizer_config.json"
+        path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+
+    on_main(made, lambda: rewrite(made, 'model: "acme/*"', 'model: "*"'))
+    entry = made.pin(other_tokenizer, revision=SECOND)
+    renamed = replace(entry, name=name, repo="ACME/Tiny" if "/" in name else MODEL)
+    made.lock(made.locked().without(MODEL).with_entry(renamed))
+    answer = ask()
+    found = next(item for item in answer.review["models"] if item["model"] == name)
+    assert answer.status == 1
+    assert "frozen-part-changed" in {item["id"] for item in found["decision"]["reasons"] if item["outcome"] == "refuse"}
+
+
 def test_the_old_bundle_may_lie_outside_of_git(made: Product, ask: Callable[..., Answer]) -> None:
     """It is at hand in the working tree where its digest is the locked one."""
 
