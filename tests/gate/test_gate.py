@@ -437,6 +437,21 @@ def test_a_link_of_the_change_does_not_stand_in_for_a_file(made: Product, ask: C
     assert ask("--key", made.work / "stranger.pub").status == 1
 
 
+@pytest.mark.parametrize("option", ["--policy=shared/mbom.yaml", "--key=shared/release.pub"])
+def test_a_submodule_of_the_change_brings_neither_policy_nor_key(
+    made: Product, ask: Callable[..., Answer], option: str
+) -> None:
+    """A change moves the commit of a submodule, and a checkout of the change has what is there."""
+    commit = made.repo.git("rev-parse", "HEAD")
+    made.repo.git("update-index", "--add", "--cacheinfo", f"160000,{commit},shared")
+    made.repo.git("commit", "--quiet", "-m", "Share")
+    made.write({"shared/mbom.yaml": "version: 1\nrequire: {signature: false}\n"})
+    made.write({"shared/release.pub": (made.repo.root / "keys" / "release.pub").read_text(encoding="utf-8")})
+    answer = ask("--base=main", "--head=change", option, base=None)
+    assert answer.status == 2
+    assert "submodule" in answer.said
+
+
 def test_the_options_trust_only_where_the_policy_names_nobody(made: Product, ask: Callable[..., Answer]) -> None:
     with_strangers_key(made)
     stranger = made.work / "stranger.pub"
