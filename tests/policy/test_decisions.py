@@ -1,5 +1,6 @@
 """What every key of a policy decides: allowed, refused, or refused because it is not known."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -125,12 +126,16 @@ TABLE: dict[str, list[Row]] = {
     "require.expert_coverage": [
         ("require: {expert_coverage: 1}", folder, set()),
         ("require: {expert_coverage: 1}", lambda: of(coverage(experts_reached=31)), {(REFUSED, "coverage-too-low")}),
-        ("require: {expert_coverage: 1}", lambda: of(coverage(experts=0, experts_reached=0)), set()),
+        ("require: {expert_coverage: 1}", lambda: of(coverage(experts=0, experts_reached=0)),
+         {(MISSING, "behaviour-missing")}),
+        ("require: {expert_coverage: 1}", lambda: of(dense(coverage(experts=0, experts_reached=0))), set()),
         ("require: {expert_coverage: 0.1}", scout, {(MISSING, "behaviour-missing")}),
     ],
     "require.vocabulary_coverage": [
         ("require: {vocabulary_coverage: 0.0001}", folder, set()),
         ("require: {vocabulary_coverage: 1.0}", folder, {(REFUSED, "coverage-too-low")}),
+        ("require: {vocabulary_coverage: 0.1}", lambda: of(coverage(vocabulary=0, vocabulary_reached=0)),
+         {(MISSING, "behaviour-missing")}),
     ],
     "require.sensitivity.trials": [
         ("require: {sensitivity: {trials: 20}}", folder, set()),
@@ -390,6 +395,11 @@ def coverage(**others: Any) -> Dossier:
     record = tiny().record
     assert record is not None
     return replace(tiny(), record=replace(record, coverage=replace(record.coverage, **others)))
+
+
+def dense(held: Dossier) -> Dossier:
+    """Return a model whose BOM speaks of no experts."""
+    return replace(held, document=json.loads(json.dumps(held.document).replace("architecture:experts", "other:thing")))
 
 
 def untried() -> Record:
