@@ -157,6 +157,8 @@ def answers(kl: float, agreement: float) -> Behaviour:
 
 MOVED = Tensors(counts={"identical": 4, "changed": 1}, changes=())
 ENCODED = Tensors(counts={"identical": 4, "re-encoded": 1}, changes=())
+TRADED = Tensors(counts={"identical": 3, "renamed": 2}, changes=())
+UNREAD = Tensors(counts={"identical": 0}, changes=())
 
 # The ways to every member of the variables that rules speak of.
 SHAPE = """

@@ -43,7 +43,7 @@ class Group:
         title: for people.
         lines: a sentence each, the most telling first.
         more: how many there are beyond those.
-        text: lines that belong under them: of a diff, see ``mbom.diff.facts.linediff``, or every weight that was edited.
+        text: lines that belong under them: of a diff (``mbom.diff.facts.linediff``), or every weight that was edited.
         text_more: how many of those there are beyond the ones given.
     """
 

@@ -2,8 +2,8 @@
 
 What makes a model pass is in this order: the lock file and the bundle say the same; the bundle verifies under a signer
 that the policy trusts for this model; and the policy allows what it is and what changed. The first two are nobody's to
-waive. A finding that the model before had at the same place is accepted history: it is told on request and refuses
-nothing. Everything else counts as if the model were a first one: its licence, its signature, its age.
+waive. A finding that the model before had in the same file, byte for byte, is accepted history: told on request, it
+refuses nothing. Everything else counts as if the model were a first one: its licence, its signature, its age.
 """
 
 from mbom.gate.evidence import AtHand, Trusted

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Literal, Self
@@ -39,6 +40,8 @@ _SETTINGS = (
 )
 _ENVIRONMENT = {
     "LC_ALL": "C",
+    # Of no transport's name. Other than protocol.allow, no setting of a repository for one transport outweighs it.
+    "GIT_ALLOW_PROTOCOL": "none",
     "GIT_LITERAL_PATHSPECS": "1",
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
@@ -111,9 +114,13 @@ class Repository:
     def ids(self, commit: str, paths: Sequence[str]) -> dict[str, str]:
         """Return the objects that lie at some paths, of those where something does."""
         found: dict[str, str] = {}
-        for start in range(0, len(paths), PATHS_AT_ONCE):
-            asked = [inside(path) for path in paths[start : start + PATHS_AT_ONCE]]
-            found.update({entry.path: entry.id for entry in self._list(commit, "--", *asked) if entry.path in asked})
+        # Of a folder and something in it, ls-tree tells the latter alone. No path of the same depth is in another one.
+        for _, same in groupby(sorted(paths, key=_depth), key=_depth):
+            level = [inside(path) for path in same]
+            for start in range(0, len(level), PATHS_AT_ONCE):
+                asked = level[start : start + PATHS_AT_ONCE]
+                there = self._list(commit, "--", *asked)
+                found.update({entry.path: entry.id for entry in there if entry.path in asked})
         return found
 
     def read(self, commit: str, path: str, *, limit: int) -> bytes | None:
@@ -189,6 +196,10 @@ def _before(tree: str, arguments: Sequence[str]) -> Sequence[str]:
     at = arguments.index("--") if "--" in arguments else len(arguments)
     paths = arguments[at + 1 :]
     return [*arguments[:at], tree, *(["--", *paths] if paths else [])]
+
+
+def _depth(path: str) -> int:
+    return path.count("/")
 
 
 def inside(path: str) -> str:

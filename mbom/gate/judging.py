@@ -10,9 +10,7 @@ from mbom.gate.evidence import AtHand, Evidence, Trusted
 from mbom.gate.gated import Pin
 from mbom.gate.reasons import reason
 from mbom.policy import Case, Decision, Place, Policy, Reason
-from mbom.policy.keys import KEYS
-
-_CHANGES = tuple(path for path in KEYS if path.startswith("changes."))
+from mbom.policy.policy import names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +31,9 @@ class Judge:
     everything: bool = False
     at_hand: Mapping[str, AtHand] = field(default_factory=dict)
 
-    def limiting(self, model: str) -> Place | None:
+    def limiting(self, case: Case) -> Place | None:
         """Return the rule that limits what may change in a model; None where the policy asks nothing of a change."""
-        if self.policy is None:
-            return None
-        settings = self.policy.settings(model)
-        asked = [path for path in _CHANGES if settings.value(path) not in (None, (), False)]
-        return settings.place(asked[0]) if asked else None
+        return self.policy.limits_changes(*names(case)) if self.policy is not None else None
 
 
 def case_of(model: str, found: Evidence, previous: Dossier | None, judge: Judge) -> Case:
@@ -85,11 +79,24 @@ def decide(model: str, own: Sequence[Reason], found: Evidence, case: Case | None
 
 
 def _history(item: Reason, case: Case, judge: Judge) -> Reason:
-    """Return a reason, as a note where it is a finding that the model before had at the same place."""
+    """Return a reason, as a note where it is a finding that the model before had in the same file."""
     if judge.everything or item.is_new or not item.refuses or case.previous is None:
         return item
-    had = {(finding.id, finding.path) for finding in case.previous.inventory.findings}
-    return replace(item, outcome="note") if (item.id, item.path) in had else item
+    found = _places(case.dossier)
+    here = {content for name, path, content in found if (name, path) == (item.id, item.path)}
+    if not here:  # no finding
+        return item
+    is_held = {(item.id, item.path, content) for content in here} <= _places(case.previous)
+    return replace(item, outcome="note") if is_held else replace(item, is_new=True)
+
+
+def _places(dossier: Dossier) -> frozenset[tuple[str, str, str | None]]:
+    """Return the findings of a model: what, at which path, and in what content; None where no file has that path.
+
+    What was accepted is a program or a pickle that somebody looked at, and not whatever takes its place.
+    """
+    content = {file.name: file.sha256 for file in dossier.inventory.files}
+    return frozenset((item.id, item.path, content.get(item.path)) for item in dossier.inventory.findings)
 
 
 def in_place(model: str, old: Pin, new: Pin) -> Reason:

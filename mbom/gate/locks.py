@@ -130,7 +130,7 @@ def _not_compared(before: Entry | None, case: Case, judge: Judge) -> list[Reason
         return []
     where = f"the bundle of what is replaced, {before.bundle} with the digest {before.bundle_digest[:12]}…,"
     action = "Keep bundles in the repository, or put the old one where its lock file says."
-    place = judge.limiting(case.model)
+    place = judge.limiting(case)
     if place is None:
         return [reason("old-not-at-hand", f"{where} is not at hand, so nothing was compared", action, outcome="note")]
     sentence = f"the policy limits what may change, and {where} is not at hand, so that nobody can tell what did"

@@ -121,12 +121,20 @@ def within(repository: Repository, path: Path) -> str | None:
     return None
 
 
-def check_untracked(repository: Repository, name: str) -> None:
-    """Refuse a file that no commit has where a link of the working tree stands in for it.
+def check_untracked(request: PullRequest, name: str) -> None:
+    """Refuse a file that no commit has where the change can say what stands in for it: by a link, or by a submodule.
 
     Raises:
         UsageError: naming it.
     """
-    place = repository.root.resolve() / name
+    place = request.repository.root.resolve() / name
     if place.resolve() != place:
         raise UsageError(f"{name} is in no commit, and the working tree leads to another file by a link; name that one")
+    for folder in map(str, list(PurePosixPath(name).parents)[:-1]):
+        for commit in (request.base, request.head):
+            entry = request.repository.find(commit, folder)
+            if entry is not None and entry.kind != "folder":
+                raise UsageError(
+                    f"{name} is in no commit, and {folder} in {commit[:12]} is a submodule or a link, whose content "
+                    "the change chooses; keep the file in the repository itself, or outside of it"
+                )

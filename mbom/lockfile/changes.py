@@ -26,7 +26,7 @@ class LockChange:
     Attributes:
         name: its name.
         kinds: what became of it, the worst first; at least one.
-        old: what was; None for one that was added, unless it is another name's commit changed in place.
+        old: what was; of one that was added, an entry of another name that is of the same repository, or None.
         new: what is; None for one that was removed.
         keys: the keys of the file whose values differ; empty where a side is None.
     """
@@ -56,8 +56,9 @@ class LockChange:
 def changes(old: Lock | None, new: Lock) -> tuple[LockChange, ...]:
     """Compare two lock files.
 
-    A commit that another entry of the old file holds with other files is changed in place too, so that nobody gets
-    around that by giving the model another name.
+    A commit that another entry of the old file holds with other files is changed in place too, and a model that was
+    added has as its old side an entry of the same repository, so that nobody gets around either by giving the model
+    another name.
 
     Args:
         old: what was; None where there was no lock file.
@@ -88,7 +89,18 @@ def _change(old: Entry | None, new: Entry, before: Lock) -> LockChange | None:
     if other is not None:
         kinds.add("changed-in-place")
     ordered = tuple(kind for kind in KINDS if kind in kinds)
-    return LockChange(name=new.name, kinds=ordered, old=old if old is not None else other, new=new, keys=keys)
+    was = old or other or _namesake(new, before)
+    return LockChange(name=new.name, kinds=ordered, old=was, new=new, keys=keys)
+
+
+def _namesake(new: Entry, before: Lock) -> Entry | None:
+    """Return an entry of the old file, of whatever name, that is of the same repository.
+
+    So a model that is given another name is still compared with what it was.
+    """
+    if new.repo is None:
+        return None
+    return next((entry for entry in before.entries if _commit(entry)[0] == _commit(new)[0]), None)
 
 
 def _contradicted(new: Entry, before: Lock) -> Entry | None:

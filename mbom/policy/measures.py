@@ -3,9 +3,11 @@
 import math
 
 from mbom.diff.changes import Changes, RoleChange
+from mbom.inventory.roles import WEIGHTS, is_safetensors
 
-# What a tensor can become that leaves a model without the weights that it had.
-_CHANGED = ("changed", "added", "removed")
+# What a tensor can become that leaves a model without the weights that it had. Two tensors that trade their names are
+# both renamed, and no value is where it was.
+_CHANGED = ("changed", "added", "removed", "renamed")
 
 
 def weights_changed(changes: Changes) -> bool:
@@ -15,7 +17,21 @@ def weights_changed(changes: Changes) -> bool:
     weights = changes.weights
     if weights is not None and (weights.changed or weights.only_old or weights.only_new):
         return True
-    return any(changes.tensors.counts.get(status, 0) > 0 for status in _CHANGED)
+    return any(changes.tensors.counts.get(status, 0) > 0 for status in _CHANGED) or bool(unread(changes))
+
+
+def unread(changes: Changes) -> tuple[str, ...]:
+    """Return the files of weights that are not the same, and of whose tensors nobody knows anything.
+
+    Pickles, GGUF and other containers are held against each other as files alone. So is safetensors that no tensor
+    could be read from.
+    """
+    none_read = not any(changes.tensors.counts.values())
+    return tuple(
+        item.name
+        for item in changes.files.changes
+        if item.role == WEIGHTS and (none_read or not is_safetensors(item.name))
+    )
 
 
 def largest_change(changes: Changes) -> RoleChange | None:

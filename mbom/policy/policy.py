@@ -7,7 +7,7 @@ from pathlib import Path
 from mbom.errors import FormatError, StorageError
 from mbom.policy import document, patterns, rules
 from mbom.policy.case import Case
-from mbom.policy.decision import Decision, Reason
+from mbom.policy.decision import Decision, Place, Reason
 from mbom.policy.entries import TrustedSigner, Waiver, is_for
 from mbom.policy.judging import changes, evidence, files, origin, terms
 from mbom.policy.reading import Problem
@@ -71,9 +71,16 @@ class Policy(document.Parts):
         """Return whose signature of a model is trusted, any of them, by the name that it has in the lock file."""
         return tuple(signer for signer in self.signers if is_for(signer.pattern, (model,)))
 
-    def limits_changes(self, model: str) -> bool:
-        """Tell whether the word on a model depends on what changed, so that its predecessor must be at hand."""
-        return bool(changes.asked(self.settings(model))) or any("changes" in rule.cel for rule in self.rules)
+    def limits_changes(self, *names: str) -> Place | None:
+        """Return what makes the word on a model depend on what changed, so that its predecessor must be at hand.
+
+        None where nothing does. A rule that speaks of changes may hold of a first model, and says nothing of this one.
+        """
+        settings = self.settings(*names)
+        asked = changes.asked(settings)
+        if asked:
+            return settings.place(asked[0])
+        return next((rule.place for rule in self.rules if "changes" in rule.cel), None)
 
     def decide(self, case: Case) -> Decision:
         """Decide on a model."""

@@ -1,13 +1,19 @@
 """A policy's own rules: the variables that they speak of, and what they come to."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from mbom.cel import evaluation
+from mbom.cel.evaluation import Outcome
 from mbom.policy.case import Case
 from mbom.policy.decision import Reason
 from mbom.policy.entries import Rule
 from mbom.policy.reading import Problem
 from mbom.policy.variables import NAMES, variables
+from mbom.strictjson import Json
+
+# A rule with this word says itself what follows where something is not known.
+_NULL = re.compile(r"\bnull\b")
 
 
 def problems(rules: Sequence[Rule]) -> tuple[Problem, ...]:
@@ -36,8 +42,14 @@ def judge(rules: Sequence[Rule], case: Case) -> Iterator[Reason]:
     """
     if not rules:
         return
-    outcomes = evaluation.evaluate([rule.cel for rule in rules], variables(case))
-    for rule, outcome in zip(rules, outcomes, strict=True):
+    held = variables(case)
+    known = {name: _known(value) for name, value in held.items()}
+    outcomes: dict[str, Outcome] = {}
+    for is_asking, facts in ((True, held), (False, known)):
+        texts = [rule.cel for rule in rules if (_NULL.search(rule.cel) is not None) == is_asking]
+        outcomes |= dict(zip(texts, evaluation.evaluate(texts, facts) if texts else [], strict=True))
+    for rule in rules:
+        outcome = outcomes[rule.cel]
         if outcome.value is True:
             continue
         told = rule.message or f"the rule {rule.name!r} is not met: {rule.cel}"
@@ -50,3 +62,14 @@ def judge(rules: Sequence[Rule], case: Case) -> Iterator[Reason]:
             action="see the rule in the policy",
             place=rule.place,
         )
+
+
+def _known(value: Json) -> Json:
+    """Return a variable without the members that nobody knows, so that whatever a rule asks of one is an error.
+
+    In CEL null is unequal to everything and in no list, so that ``origin.country != "XX"`` would be true of a model of
+    which nobody knows the country.
+    """
+    if not isinstance(value, dict):
+        return value
+    return {name: _known(member) for name, member in value.items() if member is not None}

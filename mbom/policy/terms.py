@@ -44,7 +44,8 @@ def refused(declared: str, allow: Sequence[str] | None, deny: Sequence[str]) -> 
     """Return the licence of an expression that is not allowed; None where the expression is.
 
     Of licences that OR joins, one suffices; of those that AND joins, each counts. An exception grants more than its
-    licence alone, so ``X WITH Y`` is allowed where ``X`` is; it is denied where either spelling is.
+    licence alone, so ``X WITH Y`` is allowed where ``X`` is; it is denied where either spelling is. A ``Y`` that is no
+    exception of the SPDX list may take something away, and has to be allowed by name.
 
     Args:
         declared: an id, an expression, or words that are neither, which stand for themselves.
@@ -56,13 +57,20 @@ def refused(declared: str, allow: Sequence[str] | None, deny: Sequence[str]) -> 
 
     def judge(*spellings: str) -> str | None:
         folded = {spelling.casefold() for spelling in spellings}
-        fits = denied.isdisjoint(folded) and (allowed is None or not allowed.isdisjoint(folded))
+        counted = folded if len(spellings) == 1 or _is_exception(spellings[0]) else {spellings[0].casefold()}
+        fits = denied.isdisjoint(folded) and (allowed is None or not allowed.isdisjoint(counted))
         return None if fits else spellings[0]
 
     try:
         return _judged(declared, judge)
     except FormatError:  # words; one that is denied is denied among them too
         return next((word for word in _TOKEN.findall(declared) if word.casefold() in denied), judge(declared))
+
+
+def _is_exception(spelling: str) -> bool:
+    """Tell whether what stands behind WITH is an exception of the SPDX list, whose names say that they are one."""
+    name = spelling.casefold().partition(_WITH)[2]
+    return name in _known() and ("exception" in name or name == "linux-syscall-note") and "-with-" not in name
 
 
 def is_known(declared: str) -> bool:

@@ -1,6 +1,6 @@
 """What the rules of a policy can speak of, in a fixed shape: ``docs/policy.md`` describes it.
 
-Every member is always there; what is not known is null, and a comparison with null is an error, which refuses.
+Every member is always there; what is not known is null. ``rules`` shows it to those rules alone that speak of it.
 """
 
 import math

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 
 from mbom.diff.changes import EXPLANATIONS, Changes, Explanation, RoleChange, Weights
-from mbom.quantities import counted
 from mbom.diff.edits import LISTED, edits
+from mbom.quantities import counted
 from mbom.report import drawings, figures
 from mbom.report.blocks import Block, Cell, Code, Fold, Mark, Picture, Prose, Table, Tone, shortened
 from mbom.report.model import ROWS, bullets

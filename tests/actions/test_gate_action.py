@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from actions.conftest import ACTIONS, PullRequests
 from composite import Job, Ran, run_action
+from gitrepos import GitRepo
 
 GATE = ACTIONS / "gate"
 
@@ -89,6 +90,23 @@ def test_a_checkout_that_lacks_the_base_says_what_to_do(
     assert ran.status == {"gate": 3}
     assert ran.outputs["result"] == "incomplete"
     assert "fetch-depth: 0" in ran.summary
+
+
+def test_a_policy_that_main_has_by_now_decides(pull_requests: PullRequests, installed: Path, tmp_path: Path) -> None:
+    """The base of the event is as old as the last push to the pull request; the merge has main as it is."""
+    head = pull_requests.heads["clean upgrade"]
+    where = job(pull_requests, head, tmp_path)
+    repo = GitRepo(root=where.workspace)
+    repo.git("switch", "--quiet", "--force", "main")
+    policy = where.workspace / "mbom.yaml"
+    stricter = policy.read_text(encoding="utf-8").replace("frozen: [tokenizer]", "frozen: [tokenizer, weights]")
+    policy.write_text(stricter, encoding="utf-8")
+    repo.git("commit", "--quiet", "--message", "Be stricter", "mbom.yaml")
+    repo.git("merge", "--quiet", "--no-edit", head)
+    where.github["sha"] = repo.git("rev-parse", "HEAD")
+    ran = gate(where, installed)
+    assert ran.status == {"gate": 1}
+    assert "weights is frozen" in ran.summary
 
 
 def test_inputs_say_what_an_event_does_not(pull_requests: PullRequests, installed: Path, tmp_path: Path) -> None:

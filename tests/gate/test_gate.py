@@ -310,6 +310,53 @@ def test_what_cannot_be_compared_is_refused_where_the_policy_limits_changes(
     assert "old-not-at-hand" in again.ids("note")
 
 
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "changes:\n  max_kl: 0\n",
+        "models:\n  acme/*:\n    changes: {frozen: [tokenizer]}\n",
+        'rules:\n  - {name: same words, cel: "changes == null || size(changes.templates) == 0"}\n',
+    ],
+    ids=["zero", "by the name on the hub", "a rule of its own"],
+)
+def test_whatever_limits_changes_takes_the_old_bundle(made: Product, ask: Callable[..., Answer], limit: str) -> None:
+    """Zero is a limit, a model may be pinned under a word of one's own, and a rule can hold of first models."""
+
+    def prepare() -> None:
+        rewrite(made, "changes:\n  frozen: [tokenizer]\n", limit)
+        rewrite(made, 'model: "acme/*"', 'model: "*"')
+        rewrite(made, "model: acme/tiny", 'model: "*"')
+        entry = made.locked().get(MODEL)
+        assert entry is not None
+        made.lock(made.locked().without(MODEL).with_entry(replace(entry, name="chat")))
+        shutil.rmtree(made.repo.root / BUNDLE)
+
+    on_main(made, prepare)
+    entry = made.pin(other_weights, revision=SECOND)
+    made.lock(made.locked().without(MODEL).with_entry(replace(entry, name="chat")))
+    answer = ask()
+    assert answer.status == 1
+    assert "change-unknown" in answer.ids()
+
+
+@pytest.mark.parametrize("name", ["chat", "ACME/Tiny"])
+def test_another_name_does_not_make_an_upgrade_a_first_model(
+    made: Product, ask: Callable[..., Answer], name: str
+) -> None:
+    def other_tokenizer(checkpoint: Path) -> None:
+        path = checkpoint / "tokenizer_config.json"
+        path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+
+    on_main(made, lambda: rewrite(made, 'model: "acme/*"', 'model: "*"'))
+    entry = made.pin(other_tokenizer, revision=SECOND)
+    renamed = replace(entry, name=name, repo="ACME/Tiny" if "/" in name else MODEL)
+    made.lock(made.locked().without(MODEL).with_entry(renamed))
+    answer = ask()
+    found = next(item for item in answer.review["models"] if item["model"] == name)
+    assert answer.status == 1
+    assert "frozen-part-changed" in {item["id"] for item in found["decision"]["reasons"] if item["outcome"] == "refuse"}
+
+
 def test_the_old_bundle_may_lie_outside_of_git(made: Product, ask: Callable[..., Answer]) -> None:
     """It is at hand in the working tree where its digest is the locked one."""
 
@@ -390,6 +437,21 @@ def test_a_link_of_the_change_does_not_stand_in_for_a_file(made: Product, ask: C
     assert ask("--key", made.work / "stranger.pub").status == 1
 
 
+@pytest.mark.parametrize("option", ["--policy=shared/mbom.yaml", "--key=shared/release.pub"])
+def test_a_submodule_of_the_change_brings_neither_policy_nor_key(
+    made: Product, ask: Callable[..., Answer], option: str
+) -> None:
+    """A change moves the commit of a submodule, and a checkout of the change has what is there."""
+    commit = made.repo.git("rev-parse", "HEAD")
+    made.repo.git("update-index", "--add", "--cacheinfo", f"160000,{commit},shared")
+    made.repo.git("commit", "--quiet", "-m", "Share")
+    made.write({"shared/mbom.yaml": "version: 1\nrequire: {signature: false}\n"})
+    made.write({"shared/release.pub": (made.repo.root / "keys" / "release.pub").read_text(encoding="utf-8")})
+    answer = ask("--base=main", "--head=change", option, base=None)
+    assert answer.status == 2
+    assert "submodule" in answer.said
+
+
 def test_the_options_trust_only_where_the_policy_names_nobody(made: Product, ask: Callable[..., Answer]) -> None:
     with_strangers_key(made)
     stranger = made.work / "stranger.pub"
@@ -413,6 +475,24 @@ def test_findings_that_the_model_had_refuse_nothing_unless_asked(made: Product, 
     old = [item for item in answer.model["decision"]["reasons"] if not item["is_new"] and item["outcome"] == "note"]
     assert {item["id"] for item in old} == {"licence-text-unknown", "template-clock"}
     assert ask("--all").ids() == {"licence-text-unknown", "template-clock"}
+
+
+def test_a_program_that_was_accepted_stands_for_no_other_one(made: Product, ask: Callable[..., Answer]) -> None:
+    def program(text: str) -> Callable[[Path], None]:
+        def edit(checkpoint: Path) -> None:
+            other_weights(checkpoint)
+            (checkpoint / "modeling_tiny.py").write_text(text, encoding="utf-8")
+
+        return edit
+
+    on_main(made, lambda: made.pin(program("print('reviewed')\n"), revision=FIRST))
+    made.pin(program("print('reviewed')\n"), revision=SECOND)
+    assert ask().status == 0
+    made.pin(program("import os; os.system('id')\n"), revision=SECOND)
+    answer = ask()
+    assert answer.status == 1
+    assert answer.ids() == {"code-present"}
+    assert [item["is_new"] for item in answer.model["decision"]["reasons"] if item["id"] == "code-present"] == [True]
 
 
 def test_findings_of_a_first_model_count(made: Product, ask: Callable[..., Answer]) -> None:

@@ -9,6 +9,7 @@ from gitrepos import GitRepo, make
 
 from mbom import bundle
 from mbom.errors import FormatError, SourceError, UnavailableError, UsageError
+from mbom.gate import history
 from mbom.gate.history import LFS_POINTER, Repository
 
 BUNDLE = Path(__file__).parents[2] / "fixtures" / "bundles" / "v1"
@@ -221,6 +222,46 @@ def test_a_missing_object_is_no_empty_file(repo: GitRepo) -> None:
     (repo.root / ".git" / "objects" / found[:2] / found[2:]).unlink()
     with pytest.raises((SourceError, FormatError)):
         opened(repo).read(first, "a", limit=100)
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["git", "git that knows no GIT_NO_LAZY_FETCH"])
+def test_no_configuration_of_a_repository_starts_a_program_for_a_missing_object(
+    repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_old: bool
+) -> None:
+    """A partial clone would fetch it, by whatever transport and program its configuration names."""
+    if is_old:
+        monkeypatch.delitem(history._ENVIRONMENT, "GIT_NO_LAZY_FETCH")
+    put(repo, "a")
+    first = repo.commit()
+    found = repo.git("rev-parse", f"{first}:a")
+    (repo.root / ".git" / "objects" / found[:2] / found[2:]).unlink()
+    started = tmp_path / "started"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch '{started}'\n", encoding="utf-8")
+    program.chmod(0o755)
+    for name, value in (
+        ("core.repositoryFormatVersion", "1"),
+        ("extensions.partialClone", "origin"),
+        ("protocol.file.allow", "always"),
+        ("protocol.ext.allow", "always"),
+        ("remote.origin.url", f"ext::{program}"),
+        ("remote.origin.promisor", "true"),
+    ):
+        repo.git("config", name, value)
+    with pytest.raises((SourceError, FormatError)):
+        opened(repo).read(first, "a", limit=100)
+    assert not started.exists()
+
+
+def test_a_path_below_another_one_hides_neither(repo: GitRepo) -> None:
+    put(repo, "one/a", b"1")
+    first = repo.commit()
+    put(repo, "one/b", b"2")
+    second = repo.commit()
+    before, after = (opened(repo).ids(commit, ["one", "one/a"]) for commit in (first, second))
+    assert before.keys() == after.keys() == {"one", "one/a"}
+    assert before["one"] != after["one"]
+    assert before["one/a"] == after["one/a"]
 
 
 def test_a_folder_outside_of_git_and_a_machine_without_git_are_told_apart(

@@ -1,12 +1,27 @@
 """What every key of a policy decides: allowed, refused, or refused because it is not known."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import policies
 import pytest
-from policies import ENCODED, MOVED, answers, changes, checked, of, policy, published, tiny, weights, with_findings
+from policies import (
+    ENCODED,
+    MOVED,
+    TRADED,
+    UNREAD,
+    answers,
+    changes,
+    checked,
+    of,
+    policy,
+    published,
+    tiny,
+    weights,
+    with_findings,
+)
 
 from mbom.behaviour.record import Record
 from mbom.bom.description import DetectedLicence
@@ -135,12 +150,16 @@ TABLE: dict[str, list[Row]] = {
     "require.expert_coverage": [
         ("require: {expert_coverage: 1}", folder, set()),
         ("require: {expert_coverage: 1}", lambda: of(coverage(experts_reached=31)), {(REFUSED, "coverage-too-low")}),
-        ("require: {expert_coverage: 1}", lambda: of(coverage(experts=0, experts_reached=0)), set()),
+        ("require: {expert_coverage: 1}", lambda: of(coverage(experts=0, experts_reached=0)),
+         {(MISSING, "behaviour-missing")}),
+        ("require: {expert_coverage: 1}", lambda: of(dense(coverage(experts=0, experts_reached=0))), set()),
         ("require: {expert_coverage: 0.1}", scout, {(MISSING, "behaviour-missing")}),
     ],
     "require.vocabulary_coverage": [
         ("require: {vocabulary_coverage: 0.0001}", folder, set()),
         ("require: {vocabulary_coverage: 1.0}", folder, {(REFUSED, "coverage-too-low")}),
+        ("require: {vocabulary_coverage: 0.1}", lambda: of(coverage(vocabulary=0, vocabulary_reached=0)),
+         {(MISSING, "behaviour-missing")}),
     ],
     "require.sensitivity.trials": [
         ("require: {sensitivity: {trials: 20}}", folder, set()),
@@ -327,6 +346,14 @@ TABLE: dict[str, list[Row]] = {
         ("changes: {frozen: [code]}", lambda: upgrade(files=files("code", "added")),
          {(REFUSED, "frozen-part-changed")}),
         ("changes: {frozen: [weights]}", lambda: upgrade(tensors=MOVED), {(REFUSED, "frozen-part-changed")}),
+        ("changes: {frozen: [weights]}", lambda: upgrade(tensors=TRADED), {(REFUSED, "frozen-part-changed")}),
+        ("changes: {frozen: [weights]}", lambda: upgrade(files=stored()), {(REFUSED, "frozen-part-changed")}),
+        ("changes: {frozen: [weights]}", lambda: upgrade(files=stored("model.safetensors")), set()),
+        ("changes: {frozen: [weights]}", lambda: upgrade(files=stored("model.safetensors"), tensors=UNREAD),
+         {(REFUSED, "frozen-part-changed")}),
+        ("changes: {frozen: [tokenizer]}", lambda: upgrade(files=stored("model.gguf")),
+         {(MISSING, "changes-unknown")}),
+        ("changes: {frozen: [tokenizer]}", lambda: upgrade(files=stored()), set()),
         ("changes: {frozen: [weights]}", upgrade, set()),
         *(
             (f"changes: {{frozen: [{section}]}}", lambda section=section: upgrade(fields=(field(section),)),
@@ -341,11 +368,14 @@ TABLE: dict[str, list[Row]] = {
         ("changes: {forbid: [few-weights-edit]}",
          lambda: upgrade(tensors=MOVED, weights=weights(0.1), explanations=(explained("lora-merge"),)), set()),
         ("changes: {forbid: [few-weights-edit]}", lambda: upgrade(tensors=MOVED), {(MISSING, "changes-unknown")}),
+        ("changes: {forbid: [few-weights-edit]}", lambda: upgrade(tensors=TRADED), {(MISSING, "changes-unknown")}),
         ("changes: {forbid: [few-weights-edit]}", lambda: upgrade(tensors=MOVED, weights=weights(0.1, error=0.01)),
          {(MISSING, "changes-unknown")}),
         ("changes: {forbid: [few-weights-edit]}", lambda: upgrade(tensors=ENCODED), set()),
         ("changes: {forbid: [lora-merge, re-encoding]}", lambda: upgrade(tensors=ENCODED),
          {(MISSING, "changes-unknown")}),
+        ("changes: {forbid: [few-weights-edit]}",
+         lambda: upgrade(files=stored(), weights=weights(0.1)), {(MISSING, "changes-unknown")}),
         ("changes: {forbid: [few-weights-edit]}", upgrade, set()),
     ],
     "changes.max_relative_change": [
@@ -359,6 +389,8 @@ TABLE: dict[str, list[Row]] = {
         ("changes: {max_relative_change: 0.2}",
          lambda: upgrade(tensors=MOVED, weights=weights(0.1, only_new=("extra",))), {(MISSING, "changes-unknown")}),
         ("changes: {max_relative_change: 0.2}", lambda: upgrade(tensors=MOVED), {(MISSING, "changes-unknown")}),
+        ("changes: {max_relative_change: 0.2}", lambda: upgrade(files=stored(), weights=weights(0.1)),
+         {(MISSING, "changes-unknown")}),
         ("changes: {max_relative_change: 0}", upgrade, set()),
     ],
     "changes.require_explained": [
@@ -369,6 +401,9 @@ TABLE: dict[str, list[Row]] = {
          {(REFUSED, "change-unexplained")}),
         ("changes: {require_explained: true}",
          lambda: upgrade(tensors=MOVED, explanations=(explained("quantisation"),)), set()),
+        ("changes: {require_explained: true}",
+         lambda: upgrade(tensors=MOVED, files=stored(), explanations=(explained("quantisation"),)),
+         {(REFUSED, "change-unexplained")}),
     ],
     "changes.max_kl": [
         ("changes: {max_kl: 0.1}", lambda: upgrade(behaviour=answers(0.1, 1)), set()),
@@ -390,6 +425,11 @@ def coverage(**others: Any) -> Dossier:
     return replace(tiny(), record=replace(record, coverage=replace(record.coverage, **others)))
 
 
+def dense(held: Dossier) -> Dossier:
+    """Return a model whose BOM speaks of no experts."""
+    return replace(held, document=json.loads(json.dumps(held.document).replace("architecture:experts", "other:thing")))
+
+
 def untried() -> Record:
     record = tiny().record
     assert record is not None
@@ -403,6 +443,10 @@ def with_file(name: str, role: str) -> Dossier:
 
 def files(role: str, status: FileStatus = "changed") -> Files:
     return Files(identical=1, changes=(file_change(role, status),))
+
+
+def stored(name: str = "pytorch_model.bin") -> Files:
+    return Files(identical=1, changes=(replace(file_change("weights", "changed"), name=name),))
 
 
 def refusals(decision: Decision) -> set[tuple[str, str]]:

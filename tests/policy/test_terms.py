@@ -84,3 +84,13 @@ def test_an_expression_is_known_when_each_of_its_licences_is(declared: str, *, k
 def test_an_id_is_known_by_the_list_of_spdx_and_by_the_table_of_texts() -> None:
     names = ["mit", "LicenseRef-scancode-llama-4-cla-2025", "Apache2", "qqqqqqqq", "GPL-2.0-only with Apache-2.0"]
     assert [near for _, near in unknown_licences(names)] == [None, None, "Apache-2.0", "", None]
+
+
+@pytest.mark.parametrize("rider", ["LicenseRef-NonCommercial", "CC-BY-NC-4.0", "Commons-Clause"])
+def test_what_is_no_exception_is_allowed_by_name_alone(rider: str) -> None:
+    """Words behind a licence may take away what it grants."""
+    declared = f"Apache-2.0 WITH {rider}"
+    assert refused(declared, ["Apache-2.0"], []) == declared
+    assert refused(declared, None, ["Apache-2.0"]) == declared
+    assert refused(declared, [declared], []) is None
+    assert refused("Apache-2.0 WITH LLVM-exception", ["Apache-2.0"], []) is None

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from typing import Any
 
 EVENT_LIMIT = 32 << 20  # bytes; GitHub's payloads have at most 25 MB
 SAID_LIMIT = 20_000  # characters of what mbom says of an error
+COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 NOTHING = re.compile("0+")  # the commit before a branch was there
 
 # Inputs that are options of the same name. One that is empty was not given, so that the configuration decides.
@@ -41,7 +43,8 @@ def _of_event(name: str, event: Mapping[str, Any]) -> tuple[str, str]:
     """Return base and head as an event has them."""
     commit = os.environ.get("GITHUB_SHA", "")
     if name == "pull_request":
-        return _text(event, "pull_request", "base", "sha"), commit  # the merge, as it would be
+        base, head = (_text(event, "pull_request", end, "sha") for end in ("base", "head"))
+        return _merged_into(commit, head) or base, commit  # the merge, as it would be
     if name == "pull_request_target":  # there, GITHUB_SHA is the base itself
         return _text(event, "pull_request", "base", "sha"), _text(event, "pull_request", "head", "sha")
     if name == "merge_group":
@@ -49,6 +52,28 @@ def _of_event(name: str, event: Mapping[str, Any]) -> tuple[str, str]:
     if name == "push":
         return _text(event, "before"), commit
     return "", commit
+
+
+def _merged_into(commit: str, head: str) -> str | None:
+    """Return what a head is merged into by a commit; None where the commit is no such merge, or not at hand.
+
+    The base of the event is that of the last push to the pull request. Where main has moved on since, its policy and
+    its lock file are others, and the merge is into those.
+    """
+    git = shutil.which("git")
+    if git is None or COMMIT.fullmatch(commit) is None:
+        return None
+    kept = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
+    done = subprocess.run(
+        [git, "-c", "core.fsmonitor=false", "cat-file", "commit", commit],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=kept | {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"},
+    )
+    header = done.stdout.partition(b"\n\n")[0].decode("ascii", "replace").splitlines()
+    parents = [line.removeprefix("parent ") for line in header if line.startswith("parent ")]
+    return parents[0] if done.returncode == 0 and len(parents) == 2 and parents[1] == head else None
 
 
 def _event() -> Mapping[str, Any]:

@@ -164,7 +164,7 @@ def _of_request(request: PullRequest, around: Circumstances, asked: Asked, optio
     found = request.trusted(name, limit=SIZE_LIMIT) if name is not None else None
     if name is None or found is None:
         if name is not None:
-            check_untracked(request.repository, name)
+            check_untracked(request, name)
         return Judged.on_disk(around, asked, options)
     data, source = found
     policy = Policy.from_bytes(data, file=name, folder=request.repository.root / PurePosixPath(name).parent)
@@ -210,7 +210,7 @@ def _exported(request: PullRequest, options: Options) -> Options:
                 f"{name} comes with the change that is judged, and the base has none; merge it first, or keep it "
                 "outside of the repository"
             )
-        check_untracked(request.repository, name)
+        check_untracked(request, name)
         return path
 
     return replace(

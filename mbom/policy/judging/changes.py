@@ -7,10 +7,11 @@ from mbom.inventory.roles import CHAT_TEMPLATE, CODE, LICENCE, TOKENIZER
 from mbom.policy.case import Case
 from mbom.policy.decision import Place, Reason
 from mbom.policy.keys import KEYS, WEIGHTS
-from mbom.policy.measures import largest_change, upper, weights_changed
+from mbom.policy.measures import largest_change, unread, upper, weights_changed
 from mbom.policy.settings import Settings
 
 NAMED = 4  # changed things that a sentence spells out
+PACKED = (".gguf", ".nemo")  # files of weights that hold tokenizer and template too
 
 # Sections that whole files belong to: their bytes count, whether or not the facts in them could be compared.
 _ROLES = {"tokenizer": TOKENIZER, "chat-template": CHAT_TEMPLATE, "code": CODE, "licence": LICENCE}
@@ -30,6 +31,10 @@ def judge(case: Case, settings: Settings) -> Iterator[Reason]:
         changed = list(dict.fromkeys(_changed(case.changes, section)))
         if changed:
             yield _frozen(section, changed, settings.place("changes.frozen"))
+        packed = [name for name in unread(case.changes) if name.lower().endswith(PACKED)]
+        if section in ("tokenizer", "chat-template") and packed and not changed:
+            sentence = f"{_named(packed)} changed, and can hold the {section}, which is frozen"
+            yield _unknown(sentence, settings.place("changes.frozen"))
     yield from _forbidden(case.changes, settings)
     yield from _size(case.changes, settings)
     yield from _answers(case.changes, settings)
@@ -46,7 +51,8 @@ def _changed(changes: Changes, section: str) -> Iterator[str]:
     """Yield the names of what is not the same in a section."""
     if section == WEIGHTS:
         if weights_changed(changes):
-            yield from (item.name for item in changes.tensors.changes if item.status in ("changed", "added", "removed"))
+            yield from (item.name for item in changes.tensors.changes if item.status != "re-encoded")
+            yield from unread(changes)
             yield WEIGHTS
         return
     for field in changes.fields:
@@ -64,11 +70,10 @@ def _changed(changes: Changes, section: str) -> Iterator[str]:
 
 
 def _frozen(section: str, changed: list[str], place: Place) -> Reason:
-    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
     return Reason(
         id="frozen-part-changed",
         outcome="refuse",
-        sentence=f"{section} is frozen, and changed: {', '.join(changed[:NAMED])}{more}",
+        sentence=f"{section} is frozen, and changed: {_named(changed)}",
         action="look at `mbom diff`; a waiver can allow it",
         place=place,
     )
@@ -87,20 +92,17 @@ def _forbidden(changes: Changes, settings: Settings) -> Iterator[Reason]:
                 place=settings.place(path),
             )
     moved = weights_changed(changes)
-    if _undecided(changes, forbidden):
-        told = (
-            f"the stored weights differ, and whether by {_either(forbidden)} takes the weights of both models, which "
-            "were not compared"
-        )
-        yield Reason(
-            id="changes-unknown",
-            outcome="missing",
-            sentence=told,
-            action=_READ,
-            place=settings.place(path),
-        )
+    re_encoded = "re-encoding" in forbidden and changes.tensors.counts.get("re-encoded", 0) > 0
+    if forbidden and (moved or re_encoded):
+        lack = _unlooked(changes)
+        if lack is not None:
+            told = f"the stored weights differ, and whether by {_either(forbidden)} nobody could look: {lack}"
+            yield _unknown(told, settings.place(path), action=_READ)
     path = "changes.require_explained"
-    if settings.flag(path) and moved and not any(item.outcome == "explained" for item in changes.explanations):
+    if not settings.flag(path) or not moved:
+        return
+    # An explanation is of the values that were read.
+    if unread(changes) or not any(item.outcome == "explained" for item in changes.explanations):
         yield Reason(
             id="change-unexplained",
             outcome="refuse",
@@ -110,17 +112,26 @@ def _forbidden(changes: Changes, settings: Settings) -> Iterator[Reason]:
         )
 
 
-def _undecided(changes: Changes, forbidden: Sequence[str]) -> bool:
-    """Tell whether a forbidden explanation may hold that nobody could test: sketches prove and exclude none."""
-    if not forbidden or (changes.weights is not None and changes.weights.basis == "weights"):
-        return False
-    # Values that are equal in other bytes leave one thing to ask.
-    re_encoded = "re-encoding" in forbidden and changes.tensors.counts.get("re-encoded", 0) > 0
-    return weights_changed(changes) or re_encoded
-
-
 def _either(ids: Sequence[str]) -> str:
     return ids[0] if len(ids) == 1 else f"{', '.join(ids[:-1])} or {ids[-1]}"
+
+
+def _unlooked(changes: Changes) -> str | None:
+    """Return why no explanation was looked for in all that changed; None where one was.
+
+    A sketch tells by how much a weight changed. What kind of change it was takes the values.
+    """
+    files = unread(changes)
+    if files:
+        return f"{_named(files)} cannot be read as tensors"
+    if changes.weights is None:
+        return "there is nothing to look at on both sides"
+    return "there are only sketches of the values" if changes.weights.basis != "weights" else None
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
 def _size(changes: Changes, settings: Settings) -> Iterator[Reason]:
@@ -133,6 +144,9 @@ def _size(changes: Changes, settings: Settings) -> Iterator[Reason]:
     if weights is None:
         yield _unknown("the weights changed, and nobody knows by how much", place)
         return
+    files = unread(changes)
+    if files:
+        yield _unknown(f"{_named(files)} changed, and cannot be read as tensors", place)
     largest = largest_change(changes)
     # A weight without a counterpart has no relative change.
     alone = (*weights.only_old, *weights.only_new)
@@ -175,5 +189,5 @@ def _other(told: str, place: Place) -> Reason:
     return Reason(id="answers-changed", outcome="refuse", sentence=sentence, action="look at `mbom diff`", place=place)
 
 
-def _unknown(sentence: str, place: Place) -> Reason:
-    return Reason(id="changes-unknown", outcome="missing", sentence=sentence, action=_COMPARE, place=place)
+def _unknown(sentence: str, place: Place, *, action: str = _COMPARE) -> Reason:
+    return Reason(id="changes-unknown", outcome="missing", sentence=sentence, action=action, place=place)

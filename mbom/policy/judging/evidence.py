@@ -30,7 +30,7 @@ def judge(case: Case, settings: Settings, trusted: Sequence[TrustedSigner]) -> I
     yield from _signature(case, settings, trusted)
     yield from _behaviour(case, settings)
     if case.dossier.record is not None:
-        yield from _coverage(case.dossier.record, settings)
+        yield from _coverage(case, case.dossier.record, settings)
         yield from _sensitivity(case.dossier.record, settings)
     yield from _age(case, settings)
 
@@ -107,15 +107,19 @@ _TRIALS, _FACTOR = "require.sensitivity.trials", "require.sensitivity.factor"
 _OF_RECORDS = (_EXPERTS, _VOCABULARY, _TRIALS, _FACTOR)
 
 
-def _coverage(record: Record, settings: Settings) -> Iterator[Reason]:
+def _coverage(case: Case, record: Record, settings: Settings) -> Iterator[Reason]:
     held = record.coverage
-    for path, what, reached, total in (
-        (_EXPERTS, "experts", held.experts_reached, held.experts),
-        (_VOCABULARY, "tokens of the vocabulary", held.vocabulary_reached, held.vocabulary),
+    has_experts = any(number != "0" for number in case.dossier.described.architecture.get("experts", ()))
+    for path, what, reached, total, is_there in (
+        (_EXPERTS, "experts", held.experts_reached, held.experts, has_experts),
+        (_VOCABULARY, "tokens of the vocabulary", held.vocabulary_reached, held.vocabulary, True),
     ):
         least = settings.number(path)
         # A model without experts has none that could be left out.
-        if least is not None and reached < least * total:
+        if least and is_there and not total:
+            sentence = f"the record counts no {what}, and the model has some"
+            yield _missing("behaviour-missing", sentence, settings.place(path), action="attest it again")
+        elif least is not None and reached < least * total:
             yield Reason(
                 id="coverage-too-low",
                 outcome="refuse",
