@@ -260,6 +260,8 @@ TABLE: dict[str, list[Row]] = {
         ("", lambda: of(with_findings(tiny(), ("lfs-pointer", "a"))), {(REFUSED, "lfs-pointer")}),
         ("findings: {fail_on: warning}", lambda: of(with_findings(tiny(), ("code-present", "a.py"))),
          {(REFUSED, "code-present")}),
+        ("findings: {fail_on: warning}", lambda: of(played_down(with_findings(tiny(), ("code-present", "a.py")))),
+         {(REFUSED, "code-present")}),
         ("findings: {fail_on: note}", folder, {(REFUSED, "licence-text-unknown"), (REFUSED, "template-clock")}),
         ("findings: {fail_on: none}", lambda: of(with_findings(tiny(), ("lfs-pointer", "a"))), set()),
     ],
@@ -297,6 +299,7 @@ TABLE: dict[str, list[Row]] = {
         ("formats: {code: refuse}", lambda: of(with_findings(tiny(), ("code-present", "a.py"))),
          {(REFUSED, "custom-code")}),
         ("formats: {code: refuse}", lambda: of(with_file("modeling.py", "code")), {(REFUSED, "custom-code")}),
+        ("formats: {code: refuse}", lambda: of(with_file("modeling.py", "other")), {(REFUSED, "custom-code")}),
     ],
     "formats.executable": [
         ("formats: {executable: refuse}", lambda: of(with_findings(tiny(), ("executable-format", "a.onnx"))),
@@ -330,6 +333,10 @@ TABLE: dict[str, list[Row]] = {
         ("changes: {frozen: [tokenizer]}", lambda: upgrade(files=stored("model.gguf")),
          {(MISSING, "changes-unknown")}),
         ("changes: {frozen: [tokenizer]}", lambda: upgrade(files=stored()), set()),
+        ("changes: {frozen: [weights]}", lambda: upgrade(files=stored(role="other")),
+         {(REFUSED, "frozen-part-changed")}),
+        ("changes: {frozen: [tokenizer]}", lambda: upgrade(files=stored("tokenizer.json", role="other")),
+         {(REFUSED, "frozen-part-changed")}),
         ("changes: {frozen: [weights]}", upgrade, set()),
         *(
             (f"changes: {{frozen: [{section}]}}", lambda section=section: upgrade(fields=(field(section),)),
@@ -417,8 +424,14 @@ def files(role: str, status: FileStatus = "changed") -> Files:
     return Files(identical=1, changes=(file_change(role, status),))
 
 
-def stored(name: str = "pytorch_model.bin") -> Files:
-    return Files(identical=1, changes=(replace(file_change("weights", "changed"), name=name),))
+def stored(name: str = "pytorch_model.bin", role: str = "weights") -> Files:
+    return Files(identical=1, changes=(replace(file_change(role), name=name),))
+
+
+def played_down(held: Dossier) -> Dossier:
+    """Return a model whose attester calls every finding a note."""
+    findings = tuple(replace(found, severity="note") for found in held.inventory.findings)
+    return replace(held, inventory=replace(held.inventory, findings=findings))
 
 
 def refusals(decision: Decision) -> set[tuple[str, str]]:

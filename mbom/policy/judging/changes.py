@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from mbom.diff.changes import Changes
-from mbom.inventory.roles import CHAT_TEMPLATE, CODE, LICENCE, TOKENIZER
+from mbom.inventory.roles import CHAT_TEMPLATE, CODE, LICENCE, TOKENIZER, role
 from mbom.policy.case import Case
 from mbom.policy.decision import Place, Reason
 from mbom.policy.keys import KEYS, WEIGHTS
@@ -13,7 +13,8 @@ from mbom.policy.settings import Settings
 NAMED = 4  # changed things that a sentence spells out
 PACKED = (".gguf", ".nemo")  # files of weights that hold tokenizer and template too
 
-# Sections that whole files belong to: their bytes count, whether or not the facts in them could be compared.
+# Sections that whole files belong to: their bytes count, whether or not the facts in them could be compared. A file is
+# what its attester says, and what its name says.
 _ROLES = {"tokenizer": TOKENIZER, "chat-template": CHAT_TEMPLATE, "code": CODE, "licence": LICENCE}
 _PATHS = tuple(path for path in KEYS if path.startswith("changes."))
 _COMPARE = "compare the checkpoints themselves, or attest both with their behaviour"
@@ -58,7 +59,7 @@ def _changed(changes: Changes, section: str) -> Iterator[str]:
         if field.section == section:
             yield field.name
     for file in changes.files.changes:
-        if file.role == _ROLES.get(section) and file.status != "renamed":
+        if _ROLES.get(section) in (file.role, role(file.name)) and file.status != "renamed":
             yield file.name
     if section == "tokenizer" and changes.tokenizer is not None:
         counts = changes.tokenizer.added, changes.tokenizer.moved, changes.tokenizer.removed
