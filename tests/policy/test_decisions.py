@@ -384,6 +384,14 @@ TABLE: dict[str, list[Row]] = {
          lambda: upgrade(tensors=MOVED, files=stored(), explanations=(explained("quantisation"),)),
          {(REFUSED, "change-unexplained")}),
     ],
+    "changes.unknown": [
+        ("changes: {forbid: [few-weights-edit], unknown: allow}",
+         lambda: upgrade(tensors=MOVED, weights=weights(0.1, error=0.01)), set()),
+        ("changes: {forbid: [few-weights-edit], unknown: allow}",
+         lambda: upgrade(explanations=(explained("few-weights-edit"),)), {(REFUSED, "change-forbidden")}),
+        ("changes: {forbid: [few-weights-edit], unknown: refuse}",
+         lambda: upgrade(tensors=MOVED, weights=weights(0.1, error=0.01)), {(MISSING, "changes-unknown")}),
+    ],
     "changes.max_kl": [
         ("changes: {max_kl: 0.1}", lambda: upgrade(behaviour=answers(0.1, 1)), set()),
         ("changes: {max_kl: 0.1}", lambda: upgrade(behaviour=answers(0.2, 1)), {(REFUSED, "answers-changed")}),
