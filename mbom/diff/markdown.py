@@ -9,8 +9,9 @@ from mbom.markdown import fenced, span
 SHOWN = 12  # lines of each section; a comment on a pull request has room for some 65,000 characters
 NOT_CHECKED = "Signatures were not checked; `mbom verify` does that."
 
-# What no reader of Markdown takes for anything but words; addresses and mentions need a dot, an @ or a slash.
-_WORDS = re.compile(r"(?!\d+[.)])[A-Za-z0-9](?:[A-Za-z0-9 ,;:%()“”…±→-]|\.(?![A-Za-z]))*")
+# What no reader of Markdown takes for anything but words; addresses and mentions need a dot, an @ or a slash. GitHub
+# takes GH-1 for the number of an issue.
+_WORDS = re.compile(r"(?!\d+[.)])(?!.*[Gg][Hh]-\d)[A-Za-z0-9](?:[A-Za-z0-9 ,;:%()“”…±→-]|\.(?![A-Za-z]))*")
 
 
 def markdown(changes: Changes, *, shown: int = SHOWN, heading: str = "##") -> str:

@@ -90,4 +90,5 @@ def _estimated(old: Dossier, new: Dossier, note: str) -> Measured:
     found = estimate(old.record, new.record)
     if found is None:
         return Measured(notes=(f"{note}; and not estimated, because the records hold sketches that differ in kind",))
-    return Measured(weights=found, notes=(f"{note}; they are estimated from sketches, which prove no explanation",))
+    told = "they are estimated from sketches, on the word of whoever recorded them, and sketches prove no explanation"
+    return Measured(weights=found, notes=(f"{note}; {told}",))

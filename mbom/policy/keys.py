@@ -150,6 +150,10 @@ KEYS: Mapping[str, Key] = MappingProxyType({
     "changes.min_top1_agreement": _key(
         Number(minimum=0, maximum=1), "The least share of positions whose likeliest token stays the same."
     ),
+    "changes.unknown": _key(
+        _UNKNOWN, "What follows where any of the keys above asks for something of a change that nobody knows, such as "
+        "its kind where there are only sketches.", default=REFUSE
+    ),
 })  # fmt: skip
 
 _PRINTED = "[^\\u0000-\\u001f\\u007f-\\u00a0\\u200b-\\u200f\\u2028-\\u202f\\u2060-\\u206f\\ufeff]"

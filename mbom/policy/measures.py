@@ -3,7 +3,7 @@
 import math
 
 from mbom.diff.changes import Changes, RoleChange
-from mbom.inventory.roles import WEIGHTS, is_safetensors
+from mbom.inventory.roles import WEIGHTS, is_safetensors, role
 
 # What a tensor can become that leaves a model without the weights that it had. Two tensors that trade their names are
 # both renamed, and no value is where it was.
@@ -30,7 +30,7 @@ def unread(changes: Changes) -> tuple[str, ...]:
     return tuple(
         item.name
         for item in changes.files.changes
-        if item.role == WEIGHTS and (none_read or not is_safetensors(item.name))
+        if WEIGHTS in (item.role, role(item.name)) and (none_read or not is_safetensors(item.name))
     )
 
 

@@ -14,7 +14,7 @@ from mbom.report.blocks import Block, Bullets, Cell, Code, Facts, Inline, Link, 
 ROWS = 20  # of a table or list; a summary is read to its end
 # Sections that a summary has no room for: the page has them.
 LEFT_OUT = frozenset({"regulators", "undisclosed", "limits", "oneself"})
-_WORDS = re.compile(r"(?!.*www\.)[A-Za-z0-9](?:[A-Za-z0-9 ,.;()%±×–’'\"…/?+-]|: )*", re.ASCII | re.IGNORECASE)
+_WORDS = re.compile(r"(?!.*(?:www\.|gh-\d))[A-Za-z0-9](?:[A-Za-z0-9 ,.;()%±×–’'\"…/?+-]|: )*", re.ASCII | re.IGNORECASE)
 _SHAPES = {"good": "✅", "bad": "❌", "mind": "⚠️", "plain": ""}
 
 

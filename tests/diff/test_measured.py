@@ -77,4 +77,4 @@ def test_values_of_bundles_are_estimated(tmp_path: Path) -> None:
     assert found.weights.basis == "sketches"
     assert {change.layer for change in found.weights.changed} == set(EDITED_LAYERS)
     (note,) = found.notes
-    assert note.endswith("they are estimated from sketches, which prove no explanation")
+    assert note.endswith("on the word of whoever recorded them, and sketches prove no explanation")

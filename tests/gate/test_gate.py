@@ -552,6 +552,15 @@ def test_files_at_hand_are_held_against_the_bundle(made: Product, ask: Callable[
     assert any("no model of this name" in note for note in ask("--checkpoint", f"acme/x={files}").review["notes"])
 
 
+def test_a_summary_says_what_rests_on_the_word_of_the_signer(made: Product, ask: Callable[..., Answer]) -> None:
+    made.pin(other_weights, revision=SECOND)
+    summary = made.work / "gate.md"
+    ask("--markdown", summary)
+    assert "are as the signer says: the checkpoint was not at hand." in summary.read_text(encoding="utf-8")
+    ask("--markdown", summary, "--checkpoint", f"{MODEL}={made.work / 'checkpoint' / 'tiny'}")
+    assert "as the signer says" not in summary.read_text(encoding="utf-8")  # nothing was recorded of its behaviour
+
+
 @pytest.mark.slow
 def test_a_policy_that_wants_behaviour_to_match_takes_the_files(
     attested: Scene, made: Product, ask: Callable[..., Answer]

@@ -284,6 +284,8 @@ TABLE: dict[str, list[Row]] = {
         ("", lambda: of(with_findings(tiny(), ("lfs-pointer", "a"))), {(REFUSED, "lfs-pointer")}),
         ("findings: {fail_on: warning}", lambda: of(with_findings(tiny(), ("code-present", "a.py"))),
          {(REFUSED, "code-present")}),
+        ("findings: {fail_on: warning}", lambda: of(played_down(with_findings(tiny(), ("code-present", "a.py")))),
+         {(REFUSED, "code-present")}),
         ("findings: {fail_on: note}", folder, {(REFUSED, "licence-text-unknown"), (REFUSED, "template-clock")}),
         ("findings: {fail_on: none}", lambda: of(with_findings(tiny(), ("lfs-pointer", "a"))), set()),
     ],
@@ -321,6 +323,7 @@ TABLE: dict[str, list[Row]] = {
         ("formats: {code: refuse}", lambda: of(with_findings(tiny(), ("code-present", "a.py"))),
          {(REFUSED, "custom-code")}),
         ("formats: {code: refuse}", lambda: of(with_file("modeling.py", "code")), {(REFUSED, "custom-code")}),
+        ("formats: {code: refuse}", lambda: of(with_file("modeling.py", "other")), {(REFUSED, "custom-code")}),
     ],
     "formats.executable": [
         ("formats: {executable: refuse}", lambda: of(with_findings(tiny(), ("executable-format", "a.onnx"))),
@@ -354,6 +357,10 @@ TABLE: dict[str, list[Row]] = {
         ("changes: {frozen: [tokenizer]}", lambda: upgrade(files=stored("model.gguf")),
          {(MISSING, "changes-unknown")}),
         ("changes: {frozen: [tokenizer]}", lambda: upgrade(files=stored()), set()),
+        ("changes: {frozen: [weights]}", lambda: upgrade(files=stored(role="other")),
+         {(REFUSED, "frozen-part-changed")}),
+        ("changes: {frozen: [tokenizer]}", lambda: upgrade(files=stored("tokenizer.json", role="other")),
+         {(REFUSED, "frozen-part-changed")}),
         ("changes: {frozen: [weights]}", upgrade, set()),
         *(
             (f"changes: {{frozen: [{section}]}}", lambda section=section: upgrade(fields=(field(section),)),
@@ -405,6 +412,14 @@ TABLE: dict[str, list[Row]] = {
          lambda: upgrade(tensors=MOVED, files=stored(), explanations=(explained("quantisation"),)),
          {(REFUSED, "change-unexplained")}),
     ],
+    "changes.unknown": [
+        ("changes: {forbid: [few-weights-edit], unknown: allow}",
+         lambda: upgrade(tensors=MOVED, weights=weights(0.1, error=0.01)), set()),
+        ("changes: {forbid: [few-weights-edit], unknown: allow}",
+         lambda: upgrade(explanations=(explained("few-weights-edit"),)), {(REFUSED, "change-forbidden")}),
+        ("changes: {forbid: [few-weights-edit], unknown: refuse}",
+         lambda: upgrade(tensors=MOVED, weights=weights(0.1, error=0.01)), {(MISSING, "changes-unknown")}),
+    ],
     "changes.max_kl": [
         ("changes: {max_kl: 0.1}", lambda: upgrade(behaviour=answers(0.1, 1)), set()),
         ("changes: {max_kl: 0.1}", lambda: upgrade(behaviour=answers(0.2, 1)), {(REFUSED, "answers-changed")}),
@@ -445,8 +460,14 @@ def files(role: str, status: FileStatus = "changed") -> Files:
     return Files(identical=1, changes=(file_change(role, status),))
 
 
-def stored(name: str = "pytorch_model.bin") -> Files:
-    return Files(identical=1, changes=(replace(file_change("weights", "changed"), name=name),))
+def stored(name: str = "pytorch_model.bin", role: str = "weights") -> Files:
+    return Files(identical=1, changes=(replace(file_change(role), name=name),))
+
+
+def played_down(held: Dossier) -> Dossier:
+    """Return a model whose attester calls every finding a note."""
+    findings = tuple(replace(found, severity="note") for found in held.inventory.findings)
+    return replace(held, inventory=replace(held.inventory, findings=findings))
 
 
 def refusals(decision: Decision) -> set[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The summary in Markdown: the same facts, and hostile text is text to every reader of Markdown."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import reports
@@ -36,6 +37,12 @@ def test_a_table_has_the_same_cells_in_every_row(name: str) -> None:
     assert tables
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+@pytest.mark.parametrize("title", ["GH-1", "fixes gh-12", "www.example.org"])
+def test_no_name_becomes_a_link_of_the_forge(title: str) -> None:
+    page = replace(pages()["diff"], title=title)
+    assert markdown(page).startswith(f"## What changed: `{title}`\n")
 
 
 def test_the_summary_has_the_facts_of_the_page() -> None:

@@ -68,7 +68,7 @@ def _short(item: Gated, heading: str) -> str:
 def _section(item: Gated, heading: str) -> str:
     blocks = [_short(item, heading), prose(telling.revisions(item))]
     if item.case is not None and item.case.signer is not None:
-        blocks.append(f"Signed by {code(item.case.signer)}.")
+        blocks.append(f"Signed by {code(item.case.signer)}. {telling.on_whose_word(item.case)}".rstrip())
     if item.decision.could_not_check is not None:
         blocks.append(f"**Could not be checked:** {prose(item.decision.could_not_check)}")
     reasons = telling.told(item)

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from mbom.facts.licences.vocabulary import RESTRICTIONS
 from mbom.gate.gated import Gated, Kind, Review
+from mbom.policy.case import Case
 from mbom.policy.decision import Outcome, Reason
 
 # What became of a model, in words after its name.
@@ -94,3 +95,14 @@ def judged(review: Review) -> str:
         "none": "Judged without a policy: only lock file, evidence and signature were checked.",
     }
     return sources[used.source]
+
+
+def on_whose_word(case: Case) -> str:
+    """Return what of the evidence nobody has looked at but who signed it, in a sentence; empty where all was."""
+    checks = case.verdict.checks if case.verdict is not None else ()
+    passed = {check.id for check in checks if check.outcome == "PASS"}
+    if not passed >= {"files", "tensors"}:
+        return "Files, findings and behaviour are as the signer says: the checkpoint was not at hand."
+    if case.dossier.record is not None and "behaviour" not in passed:
+        return "Behaviour and sketches are as the signer says: they were not measured again."
+    return ""

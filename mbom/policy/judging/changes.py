@@ -1,27 +1,36 @@
 """What an upgrade may change: nothing is asked of a first model."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from mbom.diff.changes import Changes
-from mbom.inventory.roles import CHAT_TEMPLATE, CODE, LICENCE, TOKENIZER
+from mbom.inventory.roles import CHAT_TEMPLATE, CODE, LICENCE, TOKENIZER, role
 from mbom.policy.case import Case
 from mbom.policy.decision import Place, Reason
-from mbom.policy.keys import KEYS, WEIGHTS
+from mbom.policy.keys import KEYS, REFUSE, WEIGHTS
 from mbom.policy.measures import largest_change, unread, upper, weights_changed
 from mbom.policy.settings import Settings
 
 NAMED = 4  # changed things that a sentence spells out
 PACKED = (".gguf", ".nemo")  # files of weights that hold tokenizer and template too
 
-# Sections that whole files belong to: their bytes count, whether or not the facts in them could be compared.
+# Sections that whole files belong to: their bytes count, whether or not the facts in them could be compared. A file is
+# what its attester says, and what its name says.
 _ROLES = {"tokenizer": TOKENIZER, "chat-template": CHAT_TEMPLATE, "code": CODE, "licence": LICENCE}
-_PATHS = tuple(path for path in KEYS if path.startswith("changes."))
+UNKNOWN = "changes.unknown"
+_PATHS = tuple(path for path in KEYS if path.startswith("changes.") and path != UNKNOWN)
 _COMPARE = "compare the checkpoints themselves, or attest both with their behaviour"
 _READ = "compare the checkpoints themselves: `mbom gate` or `mbom diff` of both folders; a waiver can allow it"
 
 
 def judge(case: Case, settings: Settings) -> Iterator[Reason]:
     """Yield what changed that must not, and what is not known of the change where the policy asks for it."""
+    for reason in _judged(case, settings):
+        is_let = reason.outcome == "missing" and settings.word(UNKNOWN) != REFUSE
+        yield replace(reason, outcome="note") if is_let else reason
+
+
+def _judged(case: Case, settings: Settings) -> Iterator[Reason]:
     if case.changes is None:
         limits = asked(settings)
         if case.previous is not None and limits:
@@ -59,7 +68,7 @@ def _changed(changes: Changes, section: str) -> Iterator[str]:
         if field.section == section:
             yield field.name
     for file in changes.files.changes:
-        if file.role == _ROLES.get(section) and file.status != "renamed":
+        if _ROLES.get(section) in (file.role, role(file.name)) and file.status != "renamed":
             yield file.name
     if section == "tokenizer" and changes.tokenizer is not None:
         counts = changes.tokenizer.added, changes.tokenizer.moved, changes.tokenizer.removed

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from mbom.inventory import Finding
-from mbom.inventory.roles import CODE
+from mbom.inventory.findings import KINDS
+from mbom.inventory.roles import CODE, role
 from mbom.policy.case import Case
 from mbom.policy.decision import Place, Reason
 from mbom.policy.keys import REFUSE, SEVERITIES, UNQUANTISED
@@ -32,8 +33,14 @@ def _findings(case: Case, settings: Settings) -> Iterator[Reason]:
     for finding in case.dossier.inventory.findings:
         if finding.id in forbidden:
             yield _found(finding, finding.id, settings.place(forbid))
-        elif finding.severity in severities and finding.id not in allowed:
+        elif _severities(finding) & set(severities) and finding.id not in allowed:
             yield _found(finding, finding.id, settings.place(fail_on))
+
+
+def _severities(finding: Finding) -> frozenset[str]:
+    """Return how bad a finding is: by the word of who attested it, and by mbom's own."""
+    known = KINDS.get(finding.id)
+    return frozenset({finding.severity, known.severity if known is not None else finding.severity})
 
 
 def _found(finding: Finding, name: str, place: Place) -> Reason:
@@ -66,7 +73,8 @@ def _without(case: Case, name: str, kinds: Sequence[str], place: Place) -> Itera
             seen.add(finding.path)
             yield _found(finding, name, place)
     for file in case.dossier.inventory.files:
-        if name == "custom-code" and file.role == CODE and file.name not in seen:
+        # What a file is for is the attester's word too, and its name tells.
+        if name == "custom-code" and CODE in (file.role, role(file.name)) and file.name not in seen:
             sentence = f"{file.name} is program code"
             yield Reason(id=name, outcome="refuse", sentence=sentence, place=place, path=file.name)
 
