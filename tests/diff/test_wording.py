@@ -30,7 +30,6 @@ from mbom.diff.changes import (
 from mbom.diff.markdown import markdown, text
 from mbom.dossier import read_bundle
 from mbom.inventory import Finding
-from mbom.markdown import fenced
 
 FILE = FileChange(
     status="changed", name="config.json", old_name="config.json", role="config", old_sha256="0" * 64,
@@ -222,12 +221,6 @@ def test_words_alone_need_no_code_span() -> None:
     assert text("1. a list") == "`1. a list`"
     assert text("www.example.com") == "`www.example.com`"
     assert text("# 5") == "`# 5`"
-
-
-def test_no_line_ends_the_block_of_a_diff() -> None:
-    block = fenced(("+```", "-````", " x"))
-    assert block.splitlines()[0] == "`````diff"
-    assert block.splitlines()[-1] == "`````"
 
 
 def test_a_real_diff_is_told_in_order(tmp_path: Path) -> None:

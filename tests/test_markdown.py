@@ -1,0 +1,42 @@
+"""Hostile text in Markdown: every reader sees text, and lists, tables and blocks keep their shape."""
+
+import unicodedata
+
+import pytest
+from hostiletexts import HOSTILE, outside_of_code
+
+from mbom.markdown import SPAN_LIMIT, cell, fenced, prose, span
+
+
+@pytest.mark.parametrize("said", HOSTILE)
+def test_a_span_is_one_line_and_nothing_of_it_is_outside(said: str) -> None:
+    for shown in (span(said), cell(said)):
+        assert outside_of_code(shown) == ""
+        assert all(unicodedata.category(char)[0] != "C" for char in shown)
+    assert "|" not in cell(f"{said} | {said}")
+
+
+def test_a_span_is_no_longer_than_its_limit() -> None:
+    assert span("x" * 10_000) == f"`{'x' * SPAN_LIMIT}`"
+
+
+@pytest.mark.parametrize("said", HOSTILE)
+def test_prose_means_nothing_but_itself(said: str) -> None:
+    shown = prose(f"it says {said} here")
+    assert "\n" not in shown
+    assert all(unicodedata.category(char)[0] != "C" for char in shown)
+    outside = outside_of_code(shown)
+    for sign in ("<", ">", "[", "]", "@", "#", "|", "*", "_", "~", "`", "\\", "&", "$", "://", "www.", "GH-"):
+        assert sign not in outside, (sign, shown)
+
+
+def test_words_stay_words() -> None:
+    sentence = "the card declares Apache-2.0, MIT (monthly users); see `mbom diff`, and 1,024 of 50% don't."
+    assert prose(sentence) == sentence
+    assert prose("7fc3a1b and www.example.org, a_b") == "`7fc3a1b` and `www.example.org`, `a_b`"
+
+
+def test_no_line_ends_the_block_of_a_diff() -> None:
+    block = fenced(("+```", "-````", " x"))
+    assert block.splitlines()[0] == "`````diff"
+    assert block.splitlines()[-1] == "`````"
