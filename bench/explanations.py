@@ -2,7 +2,7 @@
 
     PYTHONPATH=.:tests python bench/explanations.py [--seeds 3]
 
-Every synthetic case of ``tests/diffcases.py`` is built, compared and explained; a table shows what each kind of change
+Every synthetic case of ``tests/diffcases/`` is built, compared and explained; a table shows what each kind of change
 was called. Then the figures: ranks of adapters on 1024-wide layers in bfloat16, and the weights of merges, each beside
 what a simpler method makes of the same change: the number of singular values above what rounding leaves (the effective
 rank of ``mbom.diff.values.weights``), and plain least squares.

@@ -6,7 +6,7 @@ control characters and the bar between cells.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from mbom.printable import printable
 
@@ -15,6 +15,11 @@ LINE_LIMIT = 2000  # characters of a line in a block of code
 SENTENCE_LIMIT = 1200  # characters of prose
 
 _TICKS = re.compile(r"`+")
+
+# What no reader of Markdown takes for anything but words: no list, address, mention, emoji or number of an issue.
+_SENTENCE = re.compile(
+    r"(?!\d+[.)])(?!.*(?:www\.|gh-\d))[a-z0-9](?:[a-z0-9 ,.;()%±×→–’'\"“”…/?+-]|:(?= |$))*", re.ASCII | re.IGNORECASE
+)
 
 # A word that neither Markdown nor GitHub makes anything of: letters and digits, with dashes, dots and slashes inside,
 # quotes and brackets around it, and a mark of the sentence behind it.
@@ -42,6 +47,11 @@ def cell(text: str) -> str:
     return span(printable(text)[:SPAN_LIMIT].replace("|", r"\x7c"))
 
 
+def sentence(text: str, code: Callable[[str], str] = span) -> str:
+    """Return a text as it is where it holds nothing but words, else all of it as code: nothing in it is ours."""
+    return text if _SENTENCE.fullmatch(text) else code(text)
+
+
 def fenced(lines: Iterable[str]) -> str:
     """Return the lines of a diff as a block of code that nothing in them can end."""
     held = "\n".join(_cut(printable(line), LINE_LIMIT) for line in lines)
@@ -50,7 +60,7 @@ def fenced(lines: Iterable[str]) -> str:
 
 
 def prose(said: str) -> str:
-    """Return hostile text as one line of Markdown that means nothing but itself.
+    """Return a sentence of ours that quotes hostile text as one line of Markdown that means nothing but itself.
 
     Words that Markdown or GitHub would react to become code spans, all others are plain words, so that a sentence reads
     as one.

@@ -4,17 +4,16 @@ Drawings, folded parts and commands are left out. Whatever is not plain words be
 knows no links, no mentions and no HTML.
 """
 
-import re
 from collections.abc import Iterator
 
 from mbom.markdown import cell as code
+from mbom.markdown import sentence
 from mbom.report import figures
 from mbom.report.blocks import Block, Bullets, Cell, Code, Facts, Inline, Link, Mark, Page, Prose, Table
 
 ROWS = 20  # of a table or list; a summary is read to its end
 # Sections that a summary has no room for: the page has them.
 LEFT_OUT = frozenset({"regulators", "undisclosed", "limits", "oneself"})
-_WORDS = re.compile(r"(?!.*(?:www\.|gh-\d))[A-Za-z0-9](?:[A-Za-z0-9 ,.;()%±×–’'\"…/?+-]|: )*", re.ASCII | re.IGNORECASE)
 _SHAPES = {"good": "✅", "bad": "❌", "mind": "⚠️", "plain": ""}
 
 
@@ -80,6 +79,4 @@ def _inline(item: Inline) -> str:
 def _text(text: str) -> str:
     """Return plain words as they are, and anything else as a code span."""
     shown = figures.plain(text)
-    if not shown:
-        return ""
-    return shown if _WORDS.fullmatch(shown) else code(shown)
+    return sentence(shown, code) if shown else ""

@@ -27,10 +27,9 @@ from mbom.diff.changes import (
     WeightChange,
     Weights,
 )
-from mbom.diff.markdown import markdown, text
+from mbom.diff.markdown import markdown
 from mbom.dossier import read_bundle
 from mbom.inventory import Finding
-from mbom.markdown import fenced
 from mbom.strictjson import Json
 
 FILE = FileChange(
@@ -287,20 +286,6 @@ def test_a_peer_renders_hostile_names_as_code(name: str) -> None:
     left = re.sub(r"<code.*?</code>", "", rendered, flags=re.DOTALL)
     assert set(re.findall(r"<(\w+)", left)) <= {"h2", "h3", "ul", "li", "p", "pre"}
     assert not re.search(r"evil|script|somebody|heading|owned|gnp|\brich\b", left)
-
-
-def test_words_alone_need_no_code_span() -> None:
-    assert text("2 of 9 changed, by 3.1e-03 of its norm.") == "2 of 9 changed, by 3.1e-03 of its norm."
-    assert text("rope theta: 150000 → 200000") == "rope theta: 150000 → 200000"
-    assert text("1. a list") == "`1. a list`"
-    assert text("www.example.com") == "`www.example.com`"
-    assert text("# 5") == "`# 5`"
-
-
-def test_no_line_ends_the_block_of_a_diff() -> None:
-    block = fenced(("+```", "-````", " x"))
-    assert block.splitlines()[0] == "`````diff"
-    assert block.splitlines()[-1] == "`````"
 
 
 def test_a_real_diff_is_told_in_order(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 import json
 import re
-import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from hostiletexts import HOSTILE, outside_of_code
 
 from mbom.gate import Gated, Pin, PolicyUsed, Review
 from mbom.gate.outputs import annotations, markdown, sarif, table
@@ -17,44 +17,10 @@ from mbom.gate.outputs.markdown import LIMIT
 from mbom.gate.outputs.sarif import FINGERPRINT, text
 from mbom.gate.reasons import MEANINGS, meaning
 from mbom.inventory.findings import KINDS
-from mbom.markdown import prose
 from mbom.policy import Decision, Place, Reason
 from mbom.policy.reasons import REASONS
 
 OFFICIAL = json.loads((Path(__file__).parent / "schemas" / "sarif-schema-2.1.0.json").read_bytes())
-
-# What a name, a licence or a path of somebody else's could say.
-HOSTILE = (
-    "\n::error file=a,line=1::owned",
-    "\r\n::set-output name=result::allowed",
-    "%0A::error::owned",
-    "##[stop-commands]x",
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "[click](https://evil.example/)",
-    "![x](https://evil.example/pixel.png)",
-    "https://evil.example/login",
-    "www.evil.example",
-    "@everyone",
-    "#1",
-    "acme/repo#1",
-    "GH-1",
-    "`code` ``more`` ```",
-    "| a | b |",
-    "- [ ] task",
-    "1. item",
-    "# heading",
-    "<!-- mbom gate mbom.lock -->",
-    "</details>",
-    "\x1b[2J\x1b]8;;https://evil.example\x07",
-    "\u202eevil",
-    "a\u200bb\u2028c",
-    "{0} {1}",
-    "$\\frac{a}{b}$ **bold** _it_ ~~no~~ :smile:",
-    "&lt;b&gt;",
-    "\ud800",
-    "x" * 5000,
-)
 
 
 def gated(number: int = 0, *reasons: Reason, model: str = "acme/tiny", unclear: str | None = None) -> Gated:
@@ -238,44 +204,9 @@ def test_the_worst_annotations_come_first_and_there_are_not_too_many() -> None:
 # ---- Markdown ----
 
 
-@pytest.mark.parametrize("said", HOSTILE)
-def test_prose_means_nothing_but_itself(said: str) -> None:
-    shown = prose(f"it says {said} here")
-    assert "\n" not in shown
-    assert all(unicodedata.category(char)[0] != "C" for char in shown)
-    outside = without_code(shown)
-    for sign in ("<", ">", "[", "]", "@", "#", "|", "*", "_", "~", "`", "\\", "&", "$", "://", "www.", "GH-"):
-        assert sign not in outside, (sign, shown)
-
-
-def without_code(line: str) -> str:
-    """Remove code spans as CommonMark finds them: a run of backticks up to the next run of equal length."""
-    outside, at = [], 0
-    while at < len(line):
-        run = re.match(r"`+", line[at:])
-        if run is None:
-            outside.append(line[at])
-            at += 1
-            continue
-        fence = run[0]
-        close = re.search(rf"(?<!`){fence}(?!`)", line[at + len(fence) :])
-        if close is None:
-            outside.append(fence)
-            at += len(fence)
-        else:
-            at += len(fence) + close.end()
-    return "".join(outside)
-
-
-def test_words_stay_words() -> None:
-    sentence = "the card declares Apache-2.0, MIT (monthly users); see `mbom diff`, and 1,024 of 50% don't."
-    assert prose(sentence) == sentence
-    assert prose("7fc3a1b and www.example.org, a_b") == "`7fc3a1b` and `www.example.org`, `a_b`"
-
-
 def test_every_line_of_a_hostile_summary_is_ours() -> None:
     for line in markdown(hostile()).splitlines():
-        outside = without_code(line)
+        outside = outside_of_code(line)
         shown = re.sub(r"^(#{2,3} |> |  - |- )", "", outside).replace("**", "")
         assert not re.search(r"[<>\[\]@#|*_~`\\&$]|://", shown), line
 

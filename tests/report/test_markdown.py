@@ -5,20 +5,12 @@ from dataclasses import replace
 
 import pytest
 import reports
+from hostiletexts import outside_of_code
 from reportpages import pages
 
 from mbom.report import markdown, of_changes
 
 NAMES = ("model", "large model", "hostile model", "diff", "hostile diff")
-
-
-def outside_of_code(text: str) -> str:
-    """Return what is not in a code span, read as CommonMark does: a run of backticks ends with one of its length."""
-    found, place = [], 0
-    for match in re.finditer(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)", text, re.DOTALL):
-        found.append(text[place : match.start()])
-        place = match.end()
-    return "".join([*found, text[place:]])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,6 +10,7 @@ from mbom.bom.sections.modelcard import BehaviourSummary
 from mbom.inventory.findings import listed, plain
 from mbom.inventory.index import INDEX_FILE
 from mbom.inventory.record import FileRecord, Inventory
+from mbom.quantities import counted
 from mbom.strictjson import Json
 
 FILES_CLAIM = "claim:files"
@@ -86,7 +87,7 @@ def _files(inventory: Inventory) -> tuple[dict[str, Json], ...]:
     """Return what is claimed of the files: that they are those of the hub, or for a folder only that these are all."""
     if not inventory.files or _contradicted(inventory, _AGAINST_FILES):
         return ()
-    origin, count = inventory.origin, _count(len(inventory.files), "file")
+    origin, count = inventory.origin, counted(len(inventory.files), "file")
     if origin.kind == "hub":
         predicate = (
             f"Every file is what the hub lists for {origin.repo} at commit {origin.revision}, {count}: each has the "
@@ -100,7 +101,7 @@ def _files(inventory: Inventory) -> tuple[dict[str, Json], ...]:
         predicate = f"Every file of the folder is listed with its size and SHA-256, {count}"
         reasoning = "mbom read every byte of each file; a folder does not show who published it"
     if inventory.declared:
-        left_out = _count(len(inventory.declared), "file")
+        left_out = counted(len(inventory.declared), "file")
         reasoning += f"; not fetched, and no part of this claim: {left_out} with weights that loaders do not open"
     claim: dict[str, Json] = {
         "bom-ref": FILES_CLAIM,
@@ -124,11 +125,11 @@ def _closure(inventory: Inventory) -> tuple[dict[str, Json], ...]:
     index = next((file for file in inventory.files if file.name == INDEX_FILE), None)
     if not weights or _contradicted(inventory, _AGAINST_INDEX) or (index is None and len(weights) > 1):
         return ()
-    tensors = _count(len(inventory.tensors), "tensor")
+    tensors = counted(len(inventory.tensors), "tensor")
     if index is not None:
         target = index.name
         predicate = (
-            f"{INDEX_FILE} and the headers of {_count(len(weights), 'file')} of weights agree: {tensors}, each in the "
+            f"{INDEX_FILE} and the headers of {counted(len(weights), 'file')} of weights agree: {tensors}, each in the "
             "file that the index names for it and in no other, and none that the index does not name"
         )
         described = (
@@ -171,10 +172,6 @@ def _digest(name: str, sha256: str) -> Json:
     return {"name": name, "contents": {"attachment": {"contentType": "text/plain", "content": f"sha256:{sha256}"}}}
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def _limits(behaviour: BehaviourSummary) -> str:
     return ", ".join(f"{name} {limit!r}" for name, limit in sorted(behaviour.limits))
 
@@ -188,7 +185,7 @@ def _not_shown(behaviour: BehaviourSummary) -> list[str]:
     if missed := coverage.vocabulary - coverage.vocabulary_reached:
         found.append(f"{missed:,} of {coverage.vocabulary:,} tokens of the vocabulary, which no prompt contains")
     if unused := coverage.tensors_not_executed:
-        found.append(plain(f"{_count(len(unused), 'tensor')} that the pass read and does not use: {listed(unused)}"))
+        found.append(plain(f"{counted(len(unused), 'tensor')} that the pass read and does not use: {listed(unused)}"))
     if behaviour.least_trial is None:
         found.append("how small a change of a weight it would show, which was not tried")
     return [*found, "what the model computes on any other prompt, so neither quality nor the absence of a backdoor"]
