@@ -51,7 +51,7 @@ formats:
 
 # What an upgrade may change.
 changes:
-  forbid: [few-weights-edit]   # the bit-flip alarm
+  forbid: [few-weights-edit]   # the bit-flip alarm; it takes the weights: `mbom gate --checkpoint --old-checkpoint`
 #  frozen: [tokenizer, chat-template]
 #  max_relative_change: 0.2
 
