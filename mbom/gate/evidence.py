@@ -21,8 +21,7 @@ from mbom.verify import verify
 
 ATTEST_AGAIN = "Attest the model again, and lock that bundle."
 RELOCK = (
-    "Lock it again from the bundle that you mean: `mbom lock update {name} BUNDLE`; "
-    "if nobody here changed it, ask who did."
+    "Lock it again from the bundle you mean: `mbom lock update {name} BUNDLE`; if nobody here changed it, ask who did."
 )
 
 

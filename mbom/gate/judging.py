@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from mbom.diff.changes import Changes
 from mbom.diff.measured import compared
+from mbom.diff.opening import joined
 from mbom.dossier import Dossier
 from mbom.gate.evidence import AtHand, Evidence, Trusted
 from mbom.gate.gated import Pin
@@ -23,6 +25,7 @@ class Judge:
         now: the time at which waivers and ages are counted, in UTC.
         everything: judge unchanged models too, and count findings that the model before had.
         at_hand: the files of models that are on this machine, by the name of the model.
+        beside: the checkpoints of the model before and of the new one, where both are to be read, by the name.
     """
 
     policy: Policy | None
@@ -30,6 +33,7 @@ class Judge:
     now: datetime
     everything: bool = False
     at_hand: Mapping[str, AtHand] = field(default_factory=dict)
+    beside: Mapping[str, tuple[Dossier, Dossier]] = field(default_factory=dict)
 
     def limiting(self, case: Case) -> Place | None:
         """Return the rule that limits what may change in a model; None where the policy asks nothing of a change."""
@@ -45,13 +49,24 @@ def case_of(model: str, found: Evidence, previous: Dossier | None, judge: Judge)
         dossier=found.dossier,
         verdict=verdict,
         signer=str(verdict.signer) if verdict is not None and verdict.signer is not None else None,
-        changes=compared(previous, found.dossier) if previous is not None else None,
+        changes=_compared(previous, found.dossier, judge.beside.get(model)) if previous is not None else None,
         previous=previous,
         now=judge.now,
         logged=found.by.logged if found.by is not None else None,
         stamped=found.by.timed if found.by is not None else None,
         seen=found.seen,
     )
+
+
+def _compared(old: Dossier, new: Dossier, beside: tuple[Dossier, Dossier] | None) -> Changes:
+    """Return what differs: of weights themselves where both checkpoints are at hand, else what sketches tell.
+
+    Raises:
+        RefusedError: when the old checkpoint is another one; that the new one is, the verification tells.
+    """
+    if beside is not None and beside[1].inventory.digest == new.inventory.digest:
+        old, new = joined(old, beside[0]), joined(new, beside[1])
+    return compared(old, new)
 
 
 def decide(model: str, own: Sequence[Reason], found: Evidence, case: Case | None, judge: Judge) -> Decision:

@@ -119,7 +119,7 @@ def _tampered(entry: Entry) -> Reason:
     return reason(
         "bundle-tampered",
         f"the entry of {entry.name} is as it was, and the bundle at {entry.bundle} is not",
-        f"Put the bundle back, or lock the other one: `mbom lock update {entry.name}`.",
+        f"Put the bundle back, or lock the other one: `mbom lock update {entry.name} BUNDLE`.",
         path=entry.bundle,
     )
 

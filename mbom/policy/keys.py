@@ -134,7 +134,10 @@ KEYS: Mapping[str, Key] = MappingProxyType({
         Words(words=FROZEN), "Parts that an upgrade must leave as they are.", default=()
     ),
     "changes.forbid": _key(
-        Words(words=EXPLANATIONS), "Explanations of a change of weights that are not allowed.", default=()
+        Words(words=EXPLANATIONS),
+        "Explanations of a change of weights that are not allowed; without the weights of both models, any change is "
+        "refused.",
+        default=(),
     ),
     "changes.max_relative_change": _key(
         Number(minimum=0, maximum=1e6),

@@ -43,7 +43,7 @@ REASONS: Mapping[str, str] = MappingProxyType({
     "frozen-part-changed": "A part changed that is to stay as it is.",
     "change-forbidden": "The change of the weights is of a kind that is not allowed.",
     "change-too-large": "The weights of a layer changed by more than allowed.",
-    "changes-unknown": "How much the weights or the answers changed is not known.",
+    "changes-unknown": "How the weights changed, or how much they or the answers did, is not known.",
     "change-unexplained": "The weights changed, and nothing explains that to the last bit.",
     "answers-changed": "The answers changed by more than allowed.",
     # Of the gate.

@@ -51,8 +51,8 @@ formats:
 
 # What an upgrade may change.
 changes:
-  forbid: [few-weights-edit]   # the bit-flip alarm
-#  unknown: allow              # bundles have sketches alone: the kind of a change takes both checkpoints
+  forbid: [few-weights-edit]   # the bit-flip alarm; it takes the weights: `mbom gate --checkpoint --old-checkpoint`
+#  unknown: allow              # of bundles alone, whose sketches tell how much changed and not of what kind
 #  frozen: [tokenizer, chat-template]
 #  max_relative_change: 0.2
 

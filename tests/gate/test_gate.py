@@ -561,6 +561,27 @@ def test_a_summary_says_what_rests_on_the_word_of_the_signer(made: Product, ask:
     assert "as the signer says" not in summary.read_text(encoding="utf-8")  # nothing was recorded of its behaviour
 
 
+def forbidding(made: Product) -> list[str]:
+    """Forbid edits of a few weights, make one, and return the options that give both checkpoints."""
+    on_main(made, lambda: rewrite(made, "changes:\n", "changes:\n  forbid: [few-weights-edit]\n"))
+    made.pin(other_weights, revision=SECOND)
+    files = made.work / "checkpoint" / "tiny"
+    return [f"--checkpoint={MODEL}={files}", f"--old-checkpoint={MODEL}={FIXTURE}"]
+
+
+def test_a_forbidden_edit_that_nobody_can_see_is_not_let_in(made: Product, ask: Callable[..., Answer]) -> None:
+    new, _ = forbidding(made)
+    assert ask(new).ids() == {"changes-unknown"}
+    stranger = ask(new, new.replace("--checkpoint", "--old-checkpoint"))
+    assert (stranger.status, stranger.review) == (1, {})
+    assert "is not the checkpoint that this bundle describes" in stranger.said
+
+
+@pytest.mark.slow
+def test_a_forbidden_edit_is_seen_in_the_weights_of_both(made: Product, ask: Callable[..., Answer]) -> None:
+    assert ask(*forbidding(made)).ids() == {"change-forbidden"}
+
+
 @pytest.mark.slow
 def test_a_policy_that_wants_behaviour_to_match_takes_the_files(
     attested: Scene, made: Product, ask: Callable[..., Answer]
@@ -575,6 +596,8 @@ def test_a_policy_that_wants_behaviour_to_match_takes_the_files(
 WRONG = {
     "behaviour of nothing": ["mbom.lock", "--behaviour"],
     "a checkpoint of nothing": ["mbom.lock", "--checkpoint=models"],
+    "an old checkpoint without a new one": ["mbom.lock", "--old-checkpoint=x=y"],
+    "an old checkpoint of nothing": ["mbom.lock", "--old-checkpoint=models"],
     "nothing": [],
     "three models": ["a.mbom", "b.mbom", "c.mbom"],
     "a lock file and a model": ["mbom.lock", BUNDLE],

@@ -69,6 +69,13 @@ def _asked(command: Command) -> Command:
             metavar="NAME=PATH",
             help="Hold the files of this model against its bundle.",
         ),
+        click.option(
+            "--old-checkpoint",
+            "old_checkpoints",
+            multiple=True,
+            metavar="NAME=PATH",
+            help="With --checkpoint: compare the weights themselves with these.",
+        ),
         click.option("--behaviour", is_flag=True, help="Measure those again, and compare with the record."),
     )
     return gathered(command, added, tuple(Asked.__dataclass_fields__), "asked", lambda told: Asked(**told))
@@ -155,7 +162,13 @@ def gate(
 def _reviewed(display: Display, models: tuple[str, ...], asked: Asked, trusted: trust.Trusted, scratch: Path) -> Review:
     """Judge what the arguments name."""
     measure = Announced(display=display, what="the checkpoint", run=engine.Measurement(states=folders.states()))
-    around = Circumstances(now=clock.now(), at_hand=asked.at_hand(measure), everything=asked.everything)
+    with display.scanning() as on_scan:
+
+        def opened(named: str) -> Dossier:
+            return open_dossier(named, created=clock.created(), on_scan=on_scan, on_bytes=on_scan.fetched)
+
+        beside = asked.beside(opened)
+    around = Circumstances(now=clock.now(), at_hand=asked.at_hand(measure), beside=beside, everything=asked.everything)
     if asked.base is not None:
         if models:
             raise UsageError(f"--base compares two commits, so {models[0]} has no place; leave one of them out")

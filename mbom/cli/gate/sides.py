@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from mbom.cli.console import shown
 from mbom.cli.trust import Trusted as Options
 from mbom.digest import sha256
+from mbom.dossier import Dossier
 from mbom.engine import Measure
 from mbom.errors import KeyFileError, SourceError, UsageError
 from mbom.gate import AtHand, Gated, Judge, PolicyUsed, Review, Side, Trusted, gate
@@ -35,6 +36,7 @@ class Asked:
     model: str | None
     everything: bool
     checkpoints: tuple[str, ...]
+    old_checkpoints: tuple[str, ...]
     behaviour: bool
 
     def at_hand(self, measure: Measure) -> dict[str, AtHand]:
@@ -44,15 +46,37 @@ class Asked:
             UsageError: for another form than NAME=PATH, a name that is there twice, or nothing to measure.
             SourceError: for a path that is no checkpoint.
         """
-        found: dict[str, AtHand] = {}
-        for text in self.checkpoints:
-            name, _, path = text.partition("=")
-            if not name or not path or name in found:
-                raise UsageError(f"--checkpoint is {ascii(text)[:120]}, it must be NAME=PATH, once for each model")
-            found[name] = AtHand(checkpoint=open_source(path), measure=measure if self.behaviour else None)
+        found = {
+            name: AtHand(checkpoint=open_source(path), measure=measure if self.behaviour else None)
+            for name, path in _named("--checkpoint", self.checkpoints).items()
+        }
         if self.behaviour and not found:
             raise UsageError("--behaviour needs a --checkpoint to measure")
         return found
+
+    def beside(self, opened: Callable[[str], Dossier]) -> dict[str, tuple[Dossier, Dossier]]:
+        """Return the checkpoints of both models whose weights are to be compared, by the name.
+
+        Raises:
+            UsageError: for another form than NAME=PATH, or an old one without the one in its place.
+            MbomError: as ``open_dossier``.
+        """
+        old, new = _named("--old-checkpoint", self.old_checkpoints), _named("--checkpoint", self.checkpoints)
+        alone = next((name for name in old if name not in new), None)
+        if alone is not None:
+            raise UsageError(f"--old-checkpoint {ascii(alone)[:120]} needs the --checkpoint of the same name beside it")
+        return {name: (opened(path), opened(new[name])) for name, path in old.items()}
+
+
+def _named(option: str, given: Sequence[str]) -> dict[str, str]:
+    """Return what an option gives, by the names of models."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, _, path = text.partition("=")
+        if not name or not path or name in found:
+            raise UsageError(f"{option} is {ascii(text)[:120]}, it must be NAME=PATH, once for each model")
+        found[name] = path
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +85,7 @@ class Circumstances:
 
     now: datetime
     at_hand: Mapping[str, AtHand]
+    beside: Mapping[str, tuple[Dossier, Dossier]]
     everything: bool
 
     def judge(self, policy: Policy | None, trusted: Callable[[str], Sequence[Trusted]]) -> Judge:

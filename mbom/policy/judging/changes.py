@@ -20,7 +20,7 @@ _ROLES = {"tokenizer": TOKENIZER, "chat-template": CHAT_TEMPLATE, "code": CODE, 
 UNKNOWN = "changes.unknown"
 _PATHS = tuple(path for path in KEYS if path.startswith("changes.") and path != UNKNOWN)
 _COMPARE = "compare the checkpoints themselves, or attest both with their behaviour"
-_READ = "compare the checkpoints themselves: `mbom gate` or `mbom diff` of both folders; a waiver can allow it"
+_READ = "give `mbom gate` both: --checkpoint NAME=PATH and --old-checkpoint NAME=PATH; a waiver can allow it"
 
 
 def judge(case: Case, settings: Settings) -> Iterator[Reason]:
