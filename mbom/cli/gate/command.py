@@ -162,12 +162,7 @@ def gate(
 def _reviewed(display: Display, models: tuple[str, ...], asked: Asked, trusted: trust.Trusted, scratch: Path) -> Review:
     """Judge what the arguments name."""
     measure = Announced(display=display, what="the checkpoint", run=engine.Measurement(states=folders.states()))
-    with display.scanning() as on_scan:
-
-        def opened(named: str) -> Dossier:
-            return open_dossier(named, created=clock.created(), on_scan=on_scan, on_bytes=on_scan.fetched)
-
-        beside = asked.beside(opened)
+    beside = asked.beside(lambda named: opened(named, display))
     around = Circumstances(now=clock.now(), at_hand=asked.at_hand(measure), beside=beside, everything=asked.everything)
     if asked.base is not None:
         if models:
