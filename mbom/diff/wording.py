@@ -27,6 +27,7 @@ from mbom.quantities import counted
 from mbom.strictjson import Json
 
 SHOWN_VALUE = 80  # characters of a value or a name in a sentence; the data has more
+RESTRICTIONS = 4  # times as many lines for what a licence restricts: the one that is cut may be the one that binds
 TEXT_LINES = 4  # lines of a diff that are shown for each sentence of a section
 NAMED = 3  # weights of one side that a sentence names
 TIMES = 10.0  # from which a change is so many times a norm, and not a part of it
@@ -99,14 +100,18 @@ def groups(changes: Changes, *, shown: int | None = None) -> tuple[Group, ...]:
         Group(
             id=name,
             title=TITLES[name],
-            lines=tuple(printable(line) for line in held[:shown]),
-            more=len(held) - len(held[:shown]),
+            lines=tuple(printable(line) for line in held[: _wanted(name, shown)]),
+            more=len(held[_wanted(name, shown) :]) if shown is not None else 0,
             text=tuple(texts.get(name, [])[:limit]),
             text_more=len(texts.get(name, [])[limit:]) if limit is not None else 0,
         )
         for name, held in lines.items()
         if held
     )
+
+
+def _wanted(section: str, shown: int | None) -> int | None:
+    return shown * RESTRICTIONS if shown is not None and section == "restrictions" else shown
 
 
 def _text(changes: Changes) -> list[str]:

@@ -29,6 +29,7 @@ from mbom.diff.changes import (
 )
 from mbom.diff.markdown import markdown
 from mbom.dossier import read_bundle
+from mbom.facts.licences.vocabulary import RESTRICTIONS
 from mbom.inventory import Finding
 from mbom.strictjson import Json
 
@@ -223,6 +224,14 @@ def test_edits_beyond_a_screen_are_counted() -> None:
 )
 def test_what_is_listed_in_another_form_ends_no_diff(hostile: Json) -> None:
     assert all(line.isprintable() and "?" in line for line in explanation(edit(hostile)).text)
+
+
+def test_no_restriction_of_a_licence_is_cut_from_a_screen() -> None:
+    fields = tuple(FieldChange(section="restrictions", name=name, old=None, new="applies") for name in RESTRICTIONS)
+    changes = replace(everything("x"), fields=fields)
+    (group,) = (group for group in wording.groups(changes, shown=4) if group.id == "restrictions")
+    assert [line.partition(":")[0] for line in group.lines] == [*RESTRICTIONS]
+    assert group.more == 0
 
 
 def test_weights_in_another_shape_are_not_told_twice() -> None:
