@@ -52,7 +52,7 @@ formats:
 # What an upgrade may change.
 changes:
   forbid: [few-weights-edit]   # the bit-flip alarm; it takes the weights: `mbom gate --checkpoint --old-checkpoint`
-#  unknown: allow              # of bundles alone, whose sketches tell how much changed and not of what kind
+  unknown: allow               # sketches of bundles do not tell what kind of change it was; refuse: demand the weights
 #  frozen: [tokenizer, chat-template]
 #  max_relative_change: 0.2
 
