@@ -14,6 +14,7 @@ from measuring import Records
 
 from mbom import bom, bundle
 from mbom.cli import cli, clock, run
+from mbom.diff.changes import EXPLANATIONS
 from mbom.errors import MbomError
 from mbom.facts import survey
 from mbom.source import FolderSource
@@ -163,6 +164,24 @@ def test_a_diff_tells_what_is_shown(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [line for line in printed if line in shown_output("before ")] == [
         line for line in shown_output("before ") if line
     ]
+
+
+def test_every_explanation_is_named() -> None:
+    assert dict(re.findall(r"^- `([a-z-]+)`: (.+)$", README, re.MULTILINE)).items() >= EXPLANATIONS.items()
+
+
+def test_an_edit_is_told_as_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name, row, column = "model.layers.1.self_attn.o_proj.weight", 3, 5
+    edited = Path(shutil.copytree(FIXTURE, tmp_path / "suspicious"))
+    shard = edited / json.loads((edited / "model.safetensors.index.json").read_bytes())["weight_map"][name]
+    data = bytearray(shard.read_bytes())
+    start = 8 + int.from_bytes(data[:8], "little")
+    entry = json.loads(data[8:start])[name]
+    data[start + entry["data_offsets"][0] + 2 * (row * entry["shape"][1] + column) + 1] ^= 1 << 5
+    shard.write_bytes(data)
+    assert run(["diff", str(FIXTURE), str(edited)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if line in shown_output("Explanation ")] == shown_output("Explanation ")
 
 
 def test_the_policy_that_is_shown_decides_as_shown(
