@@ -11,6 +11,7 @@ import numpy as np
 
 from mbom.behaviour.values import Values, Weight
 from mbom.diff.changes import Explanation, WeightChange, Weights
+from mbom.diff.explanations.accounting import LISTED
 from mbom.diff.values.floats import TYPES, bits
 from mbom.diff.values.rows import both
 from mbom.diff.values.weights import Progress
@@ -19,7 +20,6 @@ from mbom.strictjson import Json
 IN_ALL = 256  # elements that a report can list and a person can look at
 PER_WEIGHT = 64
 SHARE = 0.1  # of the elements of a weight: where more changed they are not isolated, as in a norm that was trained
-LISTED = 100  # names of weights in an explanation
 
 
 def explain(

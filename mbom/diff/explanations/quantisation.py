@@ -15,11 +15,10 @@ import numpy as np
 
 from mbom.behaviour.values import Floats, Values, Weight, blocks, stored
 from mbom.diff.changes import Explanation, Weights
+from mbom.diff.explanations.accounting import LISTED
 from mbom.diff.explanations.recipes import BLOCK, Recipe, recipes
 from mbom.diff.values.rows import BLOCK_VALUES, both
 from mbom.diff.values.weights import Progress
-
-LISTED = 100  # names of weights in an explanation
 
 
 def explain(

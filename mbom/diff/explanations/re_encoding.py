@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from mbom.behaviour.values import Values
 from mbom.diff.changes import Explanation, Weights
+from mbom.diff.explanations.accounting import LISTED
 from mbom.diff.values.weights import Progress
-
-LISTED = 100  # names of weights in an explanation
 
 
 def explain(

@@ -30,18 +30,7 @@ def estimate(old: Record, new: Record) -> Weights | None:
         for name, (weight, one) in before.items()
         if name in after and (after[name][0].shape, after[name][0].slices) == (weight.shape, weight.slices)
     ]
-    names = {each.name for each in compared}
-    changes = [each.change for each in compared if each.change is not None]
-    return Weights(
-        basis="sketches",
-        compared=len(compared),
-        equal=len(compared) - len(changes),
-        changed=totals.ordered(changes),
-        by_role=totals.by_role(compared, "sketches"),
-        by_layer=totals.by_layer(compared, "sketches"),
-        only_old=tuple(sorted(before.keys() - names)),
-        only_new=tuple(sorted(after.keys() - names)),
-    )
+    return totals.weights(compared, "sketches", before=before.keys(), after=after.keys())
 
 
 def _sketches(record: Record) -> dict[str, tuple[Sketched, Floats]]:

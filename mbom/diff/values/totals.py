@@ -6,11 +6,11 @@ stayed the same.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from mbom.behaviour.sketches import role
-from mbom.diff.changes import Basis, RoleChange, WeightChange
+from mbom.diff.changes import Basis, RoleChange, WeightChange, Weights
 from mbom.diff.values.estimates import Estimate
 
 
@@ -34,7 +34,39 @@ class Compared:
     amount: Estimate | None = None
 
 
-def ordered(changes: Iterable[WeightChange]) -> tuple[WeightChange, ...]:
+def weights(
+    compared: Sequence[Compared],
+    basis: Basis,
+    *,
+    before: Collection[str],
+    after: Collection[str],
+    notes: Sequence[str] = (),
+) -> Weights:
+    """Return what became of the weights of two sides, from those that both have in one shape.
+
+    Args:
+        compared: those.
+        basis: whether they were read or estimated.
+        before: the names of all weights of the old side.
+        after: the names of all weights of the new side.
+        notes: what was compared in another way, and why.
+    """
+    names = {each.name for each in compared}
+    changes = [each.change for each in compared if each.change is not None]
+    return Weights(
+        basis=basis,
+        compared=len(compared),
+        equal=len(compared) - len(changes),
+        changed=_ordered(changes),
+        by_role=by_role(compared, basis),
+        by_layer=by_layer(compared, basis),
+        only_old=tuple(sorted(set(before) - names)),
+        only_new=tuple(sorted(set(after) - names)),
+        notes=tuple(notes),
+    )
+
+
+def _ordered(changes: Iterable[WeightChange]) -> tuple[WeightChange, ...]:
     """Return changes in the order of layers, and those outside of layers after them, by name."""
     return tuple(sorted(changes, key=lambda each: (*_place(each.layer), each.name)))
 

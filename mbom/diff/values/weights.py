@@ -55,19 +55,8 @@ def compare(old: Values, new: Values, *, progress: Progress | None = None) -> We
         if progress is not None:
             progress(name)
         compared.append(_compared(old, new, weight, other))
-    names = {each.name for each in compared}
-    changes = [each.change for each in compared if each.change is not None]
-    return Weights(
-        basis="weights",
-        compared=len(compared),
-        equal=len(compared) - len(changes),
-        changed=totals.ordered(changes),
-        by_role=totals.by_role(compared, "weights"),
-        by_layer=totals.by_layer(compared, "weights"),
-        only_old=tuple(sorted(before.keys() - names)),
-        only_new=tuple(sorted(after.keys() - names)),
-        notes=tuple(dict.fromkeys((*values.notes(old), *values.notes(new)))),
-    )
+    notes = tuple(dict.fromkeys((*values.notes(old), *values.notes(new))))
+    return totals.weights(compared, "weights", before=before.keys(), after=after.keys(), notes=notes)
 
 
 def _compared(old: Values, new: Values, weight: Weight, other: Weight) -> Compared:
